@@ -1,0 +1,34 @@
+package report
+
+import "time"
+
+// Ladder is a negotiation drawn as lines of time, ready to be rendered: lanes from left
+// to right (initiator, NAT when there is one, responder) and one step per message.
+type Ladder struct {
+	Tunnel string
+	Title  string   // "Easy VPN, aggressive mode: stuck at mode configuration"
+	Lanes  []string // "spoke 203.0.113.10", "hq 198.51.100.1"
+	Steps  []LadderStep
+	Note   string // what a reader should see first, e.g. "fragments leave hq and never arrive"
+}
+
+// LadderStep is one message between two lanes.
+type LadderStep struct {
+	At        time.Time
+	From, To  int    // lanes
+	Label     string // "AM1", "MODECFG reply", "ESP 0x1a2b", "ICMP 11/1"
+	Detail    string // "UDP 500→500, 1708 bytes in 2 fragments"
+	Repeat    int    // 0 first copy, n-th retransmission else
+	Fate      string // "arrived", "lost", "changed", "unseen" (only one end was captured), "injected"
+	Fragments []LadderFragment
+	Failing   bool     // the step that the diagnosis rests on
+	Packets   []string // "hq.pcap 9"
+	Decoded   []string // payloads, one line each, for the HTML report; no secret material
+}
+
+// LadderFragment is one IP fragment of a message.
+type LadderFragment struct {
+	Offset, Length int // bytes
+	Fate           string
+	Packet         string
+}
