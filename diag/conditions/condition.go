@@ -30,7 +30,9 @@ type Tunnel struct {
 	Name  string       // configured name, or "A,B", lower address first
 	Addrs []netip.Addr // the ends' public addresses, lower first; one when the other is unknown
 	Ends  []*End       // zero, one or two; devices whose texts belong to this tunnel
-	Set   *facts.Set   // everything, for conditions that concern a device as a whole
+	// Clients are client logs and pastes of the bundle; they name no tunnel, so every tunnel has them.
+	Clients []*facts.Device
+	Set     *facts.Set // everything, for conditions that concern a device as a whole
 }
 
 // End is one device of a tunnel.
@@ -39,6 +41,9 @@ type End struct {
 	Own    netip.Addr   // its own address in this tunnel, zero when unknown
 	Peer   netip.Addr   // the other end's address as this device knows it, zero when unknown
 	Peers  []netip.Addr // all addresses under which the peer is known here (NAT)
+	// Others are the addresses of the device's other peers: evidence that names one of
+	// them belongs to another tunnel.
+	Others map[netip.Addr]bool
 }
 
 // Match is one condition found in one tunnel.
