@@ -106,6 +106,7 @@ type Clock struct {
 // Output is one command of a transcript and how it was answered.
 type Output struct {
 	Command  string // normalised: lower case, abbreviations expanded where known ("show crypto isakmp sa")
+	Filter   string // what stood behind the pipe: "include encaps|decaps"; "" when there was none
 	Typed    string // as it stands in the text
 	Place    Place  // of the command line, or of the first line of a file without prompts
 	Empty    bool   // nothing but blanks, or a sentence such as "There are no IKEv1 SAs"
