@@ -1,0 +1,758 @@
+package path
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"vpnbot/diag/facts"
+)
+
+// msgKey says what two captures of one packet have in common whatever NAT did to it.
+type msgKey struct {
+	spi  uint64
+	from int
+	hash uint64
+}
+
+func (w *Wire) from(n *facts.Negotiation, m *facts.Message) int {
+	if e := w.EndOf(m.Src.Addr()); e >= 0 {
+		return e
+	}
+	if e := w.EndOf(m.Dst.Addr()); e >= 0 {
+		return 1 - e
+	}
+	return 0
+}
+
+func sameBytes(a, b *facts.Message) bool {
+	if a.Hash != 0 && b.Hash != 0 {
+		return a.Hash == b.Hash
+	}
+	if a.Head != 0 && b.Head != 0 {
+		return a.Head == b.Head && a.Length == b.Length
+	}
+	return a.InitSPI == b.InitSPI && a.MessageID == b.MessageID && a.Exchange == b.Exchange && a.Length == b.Length && a.IPID == b.IPID
+}
+
+// sync estimates the clock offset of every view against the first from common packets:
+// with both directions half the round trip drops out, with one a short delay is assumed.
+func (w *Wire) sync() {
+	if len(w.Views) == 0 {
+		return
+	}
+	ref := w.Views[0]
+	ref.Synced = true
+	for _, v := range w.Views[1:] {
+		// Least difference of packets from end 0 and from end 1, by first copies only:
+		// a retransmission is ambiguous where the IP id was changed.
+		var best [2]time.Duration
+		var have [2]bool
+		note := func(from int, d time.Duration) {
+			if !have[from] || d < best[from] && from == 0 || d > best[from] && from == 1 {
+				best[from], have[from] = d, true
+			}
+		}
+		// d is time in v minus time in ref. Packets from the end nearer to ref take longer to v.
+		near := ref.End
+		if near < 0 {
+			near = 1 - max(v.End, 0)
+		}
+		dir := func(from int) int {
+			if from == near {
+				return 0
+			}
+			return 1
+		}
+		type occ struct {
+			m *facts.Message
+			n int
+		}
+		firsts := map[msgKey]map[uint16]occ{}
+		walk := func(v *View, f func(k msgKey, m *facts.Message)) {
+			for _, n := range v.Negotiations {
+				for i := range n.Messages {
+					m := &n.Messages[i]
+					if m.DuplicateOf >= 0 {
+						continue
+					}
+					h := m.Hash
+					if h == 0 {
+						h = m.Head
+					}
+					if h == 0 {
+						continue
+					}
+					f(msgKey{n.InitSPI, w.from(n, m), h}, m)
+				}
+			}
+		}
+		walk(ref, func(k msgKey, m *facts.Message) {
+			if firsts[k] == nil {
+				firsts[k] = map[uint16]occ{}
+			}
+			o := firsts[k][m.IPID]
+			firsts[k][m.IPID] = occ{m, o.n + 1}
+		})
+		var weak []struct {
+			from int
+			d    time.Duration
+		}
+		walk(v, func(k msgKey, m *facts.Message) {
+			s := firsts[k]
+			if s == nil {
+				return
+			}
+			if o, ok := s[m.IPID]; ok && o.n == 1 && m.IPID != 0 {
+				note(dir(k.from), m.Time.Sub(o.m.Time))
+				return
+			}
+			if len(s) == 1 {
+				for _, o := range s {
+					weak = append(weak, struct {
+						from int
+						d    time.Duration
+					}{dir(k.from), m.Time.Sub(o.m.Time)})
+				}
+			}
+		})
+		if !have[0] && !have[1] {
+			for _, x := range weak {
+				note(x.from, x.d)
+			}
+		}
+		// ESP: SPI and sequence number name a packet.
+		type key struct {
+			spi, seq uint32
+		}
+		esp := map[key]time.Time{}
+		for _, f := range ref.ESP {
+			for i := range f.Sample {
+				k := key{f.SPI, f.Sample[i].Seq}
+				if _, ok := esp[k]; !ok {
+					esp[k] = f.Sample[i].Time
+				}
+			}
+		}
+		for _, f := range v.ESP {
+			e := w.EndOf(f.Src.Addr())
+			if e < 0 || f.UDP && !f.Trusted {
+				continue
+			}
+			for i := range f.Sample {
+				if t, ok := esp[key{f.SPI, f.Sample[i].Seq}]; ok {
+					note(dir(e), f.Sample[i].Time.Sub(t))
+				}
+			}
+		}
+		// cTCP: sequence numbers and payload.
+		seg := map[uint64]time.Time{}
+		for _, f := range ref.CTCP {
+			for i := range f.Segments {
+				if h := f.Segments[i].Hash; h != 0 {
+					if _, ok := seg[h]; !ok {
+						seg[h] = f.Segments[i].Time
+					}
+				}
+			}
+		}
+		for _, f := range v.CTCP {
+			for i := range f.Segments {
+				s := &f.Segments[i]
+				if t, ok := seg[s.Hash]; ok && s.Hash != 0 && !s.Resend {
+					e := w.EndOf(f.Client.Addr())
+					if !s.FromClient {
+						e = 1 - e
+					}
+					note(dir(e), s.Time.Sub(t))
+				}
+			}
+		}
+		switch {
+		case have[0] && have[1]:
+			v.Offset, v.Synced = -(best[0]+best[1])/2, true
+		case have[0] || have[1]:
+			d := best[0]
+			if have[1] {
+				d = best[1]
+			}
+			// One direction only: under a second of difference is travel time, not a clock.
+			if d > -time.Millisecond && d < time.Second || -d > -time.Millisecond && -d < time.Second {
+				d = 0
+			}
+			v.Offset, v.Synced = -d, true
+		}
+	}
+}
+
+// clock turns a view's time into the reference clock's.
+func (v *View) clock(t time.Time) time.Time { return t.Add(v.Offset) }
+
+// After tells whether the capture surely was still running at time t of the reference clock.
+func (v *View) After(t time.Time) bool {
+	return v.Capture.Packets > 0 && v.clock(v.Capture.Last).After(t)
+}
+
+// Before tells whether the capture surely was already running at time t.
+func (v *View) Before(t time.Time) bool {
+	return v.Capture.Packets > 0 && !v.clock(v.Capture.First).After(t)
+}
+
+// merge matches every negotiation's messages between the captures.
+func (w *Wire) merge() {
+	byCookie := map[uint64]*Attempt{}
+	for _, v := range w.Views {
+		for _, n := range v.Negotiations {
+			a := byCookie[n.InitSPI]
+			if a == nil {
+				a = &Attempt{InitSPI: n.InitSPI, Initiator: max(0, w.EndOf(n.Initiator.Addr()))}
+				byCookie[n.InitSPI] = a
+				w.Attempts = append(w.Attempts, a)
+			}
+			a.Negs = append(a.Negs, n)
+			a.NegViews = append(a.NegViews, v)
+		}
+	}
+	for _, a := range w.Attempts {
+		w.mergeAttempt(a)
+	}
+	w.Attempts = slices.DeleteFunc(w.Attempts, func(a *Attempt) bool { return len(a.Msgs) == 0 })
+	slices.SortStableFunc(w.Attempts, func(a, b *Attempt) int { return a.Start.Compare(b.Start) })
+}
+
+type seenMsg struct {
+	m    *facts.Message
+	used bool
+}
+
+func (w *Wire) mergeAttempt(a *Attempt) {
+	var at [2][2][]*seenMsg // by end where seen, by sender
+	var mid [2][]*seenMsg
+	for i, n := range a.Negs {
+		v := a.NegViews[i]
+		for k := range n.Messages {
+			m := &n.Messages[k]
+			f := w.from(n, m)
+			s := &seenMsg{m: m}
+			if v.End < 0 {
+				mid[f] = append(mid[f], s)
+			} else {
+				at[v.End][f] = append(at[v.End][f], s)
+			}
+		}
+	}
+	for from := range 2 {
+		to := 1 - from
+		sv, rv := w.Ends[from].View, w.Ends[to].View
+		sent, got := at[from][from], at[to][from]
+		// The sender's own capture: what it sent, with doubles of the tap folded.
+		var msgs []*Msg
+		for _, s := range sent {
+			if s.m.DuplicateOf >= 0 {
+				s.used = true
+				continue
+			}
+			m := &Msg{Message: s.m, From: from, At: sv.clock(s.m.Time)}
+			m.Seen[from] = s.m
+			msgs = append(msgs, m)
+		}
+		take := func(m *Msg, r *seenMsg) {
+			r.used = true
+			if m.Seen[to] == nil || !m.Seen[to].Complete && r.m.Complete {
+				if m.Seen[to] != nil {
+					m.Copies = append(m.Copies, m.Seen[to])
+				}
+				m.Seen[to] = r.m
+			} else {
+				m.Copies = append(m.Copies, r.m)
+			}
+		}
+		for _, r := range got {
+			if r.m.IPID == 0 {
+				continue
+			}
+			for _, m := range msgs {
+				if m.IPID == r.m.IPID && (sameBytes(m.Message, r.m) || !r.m.Complete && r.m.Hash == 0 && r.m.MessageID == m.MessageID) &&
+					near(m.At, rv.clock(r.m.Time), rv.Synced) {
+					take(m, r)
+					break
+				}
+			}
+		}
+		for _, r := range got {
+			if r.used {
+				continue
+			}
+			t := rv.clock(r.m.Time)
+			var best *Msg
+			for _, m := range msgs {
+				if !sameBytes(m.Message, r.m) || m.Seen[to] != nil && r.m.DuplicateOf < 0 {
+					continue
+				}
+				if m.At.After(t.Add(2 * time.Second)) {
+					continue
+				}
+				if best == nil || m.At.After(best.At) || m.Seen[to] == nil && best.Seen[to] != nil {
+					best = m
+				}
+			}
+			if best != nil {
+				take(best, r)
+			}
+		}
+		// Arrived and not seen leaving.
+		var last *Msg
+		for _, r := range got {
+			if r.used {
+				continue
+			}
+			if r.m.DuplicateOf >= 0 && last != nil && sameBytes(last.Message, r.m) {
+				last.Copies = append(last.Copies, r.m)
+				continue
+			}
+			m := &Msg{Message: r.m, From: from, At: rv.clock(r.m.Time)}
+			m.Seen[to] = r.m
+			msgs = append(msgs, m)
+			last = m
+		}
+		for _, s := range mid[from] {
+			ok := false
+			for _, m := range msgs {
+				if sameBytes(m.Message, s.m) && (m.IPID == s.m.IPID || m.IPID == 0) {
+					m.Mid = append(m.Mid, s.m)
+					ok = true
+					break
+				}
+			}
+			if !ok && s.m.DuplicateOf < 0 {
+				msgs = append(msgs, &Msg{Message: s.m, From: from, At: s.m.Time, Mid: []*facts.Message{s.m}})
+			}
+		}
+		for _, m := range msgs {
+			w.judge(m, sv, rv)
+		}
+		a.Msgs = append(a.Msgs, msgs...)
+	}
+	slices.SortStableFunc(a.Msgs, func(x, y *Msg) int { return x.At.Compare(y.At) })
+	if len(a.Msgs) == 0 {
+		return
+	}
+	a.Start, a.End = a.Msgs[0].At, a.Msgs[len(a.Msgs)-1].At
+	a.units()
+}
+
+func near(a, b time.Time, synced bool) bool {
+	if !synced {
+		return true
+	}
+	d := b.Sub(a)
+	return d > -3*time.Second && d < 60*time.Second
+}
+
+// judge says what became of one message.
+func (w *Wire) judge(m *Msg, sv, rv *View) {
+	s, r := m.Sent(), m.Rcvd()
+	switch {
+	case s != nil && r != nil && r.Complete:
+		m.Fate = Arrived
+		w.Common++
+		m.Changes = changes(s, r)
+	case s != nil && r != nil:
+		m.Fate = Partial
+		w.Common++
+		m.Got = max(1, len(r.Fragments))
+		m.GotFirst = len(r.Fragments) == 0 || r.Fragments[0].Offset == 0
+		m.Sure = rv.After(m.At)
+	case s != nil && rv != nil:
+		m.Fate = Lost
+		m.Sure = rv.After(m.At.Add(time.Second))
+		// Fragments after the first without it carry no ports and stand apart.
+		for _, o := range rv.Orphans {
+			if o.IPID == s.IPID && w.EndOf(o.Src) == m.From && len(s.Fragments) > 0 {
+				m.Fate, m.Got, m.Sure = Partial, len(o.Fragments), true
+				w.Common++
+			}
+		}
+		if !rv.Before(m.At.Add(2*time.Second)) && rv.Capture.Packets > 0 && rv.Synced && len(rv.Negotiations) > 0 {
+			m.Sure = false
+		}
+	case s == nil && r != nil && sv != nil && sv.Before(m.At.Add(-time.Second)) && sv.After(m.At) && sv.Synced:
+		m.Fate = Injected
+	default:
+		m.Fate = Unseen
+	}
+}
+
+// changes lists what the path did to a packet that arrived.
+func changes(s, r *facts.Message) []string {
+	var out []string
+	add := func(what string, a, b any) { out = append(out, fmt.Sprintf("%s %v became %v", what, a, b)) }
+	if s.Src.Addr() != r.Src.Addr() {
+		add("source address", s.Src.Addr(), r.Src.Addr())
+	}
+	if s.Src.Port() != r.Src.Port() {
+		add("source port", s.Src.Port(), r.Src.Port())
+	}
+	if s.Dst.Addr() != r.Dst.Addr() {
+		add("destination address", s.Dst.Addr(), r.Dst.Addr())
+	}
+	if s.Dst.Port() != r.Dst.Port() {
+		add("destination port", s.Dst.Port(), r.Dst.Port())
+	}
+	if s.DSCP != r.DSCP {
+		add("DSCP", s.DSCP, r.DSCP)
+	}
+	if n, m := max(1, len(s.Fragments)), max(1, len(r.Fragments)); n != m {
+		switch {
+		case n == 1:
+			out = append(out, fmt.Sprintf("cut into %d fragments on the way", m))
+		case m == 1:
+			out = append(out, fmt.Sprintf("%d fragments were put together on the way", n))
+		default:
+			out = append(out, fmt.Sprintf("%d fragments became %d", n, m))
+		}
+	}
+	return out
+}
+
+// units folds the copies of each message.
+func (a *Attempt) units() {
+	type key struct {
+		from int
+		hash uint64
+		id   uint32
+		x    uint8
+		part int
+		l    int
+	}
+	by := map[key]*Unit{}
+	for _, m := range a.Msgs {
+		k := key{from: m.From, hash: m.Hash}
+		if m.Hash == 0 {
+			k = key{m.From, m.Head, m.MessageID, m.Exchange, m.Part, m.Length}
+		}
+		u := by[k]
+		if u == nil && m.Hash == 0 {
+			// An incomplete or snapped copy belongs to a complete one of the same head.
+			for _, o := range a.Units {
+				f := o.First()
+				if f.From == m.From && f.Head != 0 && f.Head == m.Head && f.Length == m.Length {
+					u = o
+					break
+				}
+			}
+		}
+		if u == nil {
+			u = &Unit{Step: m.Step, Label: m.Label, From: m.From, FromInitiator: m.From == a.Initiator, Response: m.Response}
+			by[k] = u
+			a.Units = append(a.Units, u)
+		}
+		u.Msgs = append(u.Msgs, m)
+	}
+	for _, u := range a.Units {
+		for _, m := range u.Msgs {
+			u.Sent++
+			switch m.Fate {
+			case Arrived:
+				u.Arrived++
+			case Partial:
+				u.Partial++
+				u.Lost++
+				if m.Sure {
+					u.Sure++
+				}
+			case Lost:
+				u.Lost++
+				if m.Sure {
+					u.Sure++
+				}
+			case Unseen, Injected:
+				if m.Rcvd() != nil && m.Rcvd().Complete {
+					u.Arrived++
+				} else if m.Rcvd() != nil {
+					u.Partial++
+				}
+			}
+		}
+	}
+}
+
+// flows merges ESP by SPI and sender.
+func (w *Wire) flows() {
+	type key struct {
+		spi  uint32
+		from int
+	}
+	by := map[key]*Flow{}
+	for _, v := range w.Views {
+		for _, f := range v.ESP {
+			if !f.Trusted && f.UDP {
+				continue
+			}
+			e := w.EndOf(f.Src.Addr())
+			if e < 0 || v.End < 0 {
+				continue
+			}
+			k := key{f.SPI, e}
+			x := by[k]
+			if x == nil {
+				x = &Flow{SPI: f.SPI, From: e, UDP: f.UDP, CTCP: f.CTCP, Start: v.clock(f.First), End: v.clock(f.Last)}
+				by[k] = x
+				w.Flows = append(w.Flows, x)
+			}
+			if t := v.clock(f.First); t.Before(x.Start) {
+				x.Start = t
+			}
+			if t := v.clock(f.Last); t.After(x.End) {
+				x.End = t
+			}
+			if o := x.Seen[v.End]; o == nil || f.Count > o.Count {
+				// A NAT that moved the flow makes two rows: the greater stands for it, the
+				// sum is kept in the counts below.
+				x.Seen[v.End] = f
+			}
+		}
+	}
+	for _, x := range w.Flows {
+		w.countFlow(x)
+	}
+	slices.SortStableFunc(w.Flows, func(a, b *Flow) int { return a.Start.Compare(b.Start) })
+}
+
+func (w *Wire) countFlow(x *Flow) {
+	to := 1 - x.From
+	sv, rv := w.Ends[x.From].View, w.Ends[to].View
+	total := func(v *View) (n int, seqs map[uint32]bool, sampled bool, ranges []facts.SeqRange) {
+		if v == nil {
+			return
+		}
+		seqs = map[uint32]bool{}
+		for _, f := range v.ESP {
+			if f.SPI != x.SPI || w.EndOf(f.Src.Addr()) != x.From {
+				continue
+			}
+			n += f.Count - f.Duplicates
+			sampled = sampled || f.Sampled
+			for i := range f.Sample {
+				if f.Sample[i].Complete {
+					seqs[f.Sample[i].Seq] = true
+				}
+			}
+			ranges = append(ranges, f.Ranges...)
+		}
+		return
+	}
+	sn, _, ssampled, sranges := total(sv)
+	rn, rseqs, rsampled, rranges := total(rv)
+	x.Sent, x.Arrived = sn, rn
+	if sv == nil {
+		x.Sent = rn
+		return
+	}
+	if rv == nil {
+		return
+	}
+	if sn > 0 && rn > 0 {
+		w.Common += min(sn, rn)
+	}
+	if !ssampled && !rsampled {
+		for _, f := range sv.ESP {
+			if f.SPI != x.SPI || w.EndOf(f.Src.Addr()) != x.From {
+				continue
+			}
+			seen := map[uint32]bool{}
+			for i := range f.Sample {
+				p := f.Sample[i]
+				if seen[p.Seq] || rseqs[p.Seq] {
+					seen[p.Seq] = true
+					continue
+				}
+				seen[p.Seq] = true
+				t := sv.clock(p.Time)
+				if !rv.Before(t.Add(time.Second)) && len(rv.Negotiations)+len(rv.ESP) > 0 {
+					continue // before the receiver's capture began
+				}
+				x.Lost++
+				if rv.After(t.Add(time.Second)) {
+					x.Sure++
+				}
+				if len(x.LostPkts) < 200 {
+					x.LostPkts = append(x.LostPkts, p)
+				}
+			}
+		}
+		return
+	}
+	// Large flows: by ranges of sequence numbers, within what the receiver can have seen.
+	if len(rranges) == 0 {
+		x.Lost = sn
+		return
+	}
+	lo, hi := rranges[0].From, rranges[0].To
+	for _, r := range rranges {
+		lo, hi = min(lo, r.From), max(hi, r.To)
+	}
+	count := func(rs []facts.SeqRange) (n int) {
+		for _, r := range rs {
+			a, b := max(r.From, lo), min(r.To, hi)
+			if a <= b {
+				n += int(b-a) + 1
+			}
+		}
+		return
+	}
+	if d := count(sranges) - count(rranges); d > 0 {
+		x.Lost, x.Sure = d, d
+	}
+}
+
+// SizeLoss is the fate of one packet length in one direction.
+type SizeLoss struct {
+	Length  int
+	Sent    int
+	Arrived int
+	DF      bool
+	Frag    bool // left as fragments
+	Packet  int  // at the sender, one of them
+	IKE     bool
+}
+
+// Sizes lists what lengths left an end and how many of each arrived, IKE and ESP, ascending.
+// Only when both ends were captured.
+func (w *Wire) Sizes(from int) []SizeLoss {
+	if !w.Both() {
+		return nil
+	}
+	type key struct {
+		l    int
+		frag bool
+		ike  bool
+	}
+	by := map[key]*SizeLoss{}
+	at := func(k key, df bool, pkt int) *SizeLoss {
+		s := by[k]
+		if s == nil {
+			s = &SizeLoss{Length: k.l, Frag: k.frag, IKE: k.ike, DF: df, Packet: pkt}
+			by[k] = s
+		}
+		return s
+	}
+	for _, a := range w.Attempts {
+		for _, m := range a.Msgs {
+			if m.From != from || m.Sent() == nil {
+				continue
+			}
+			s := at(key{m.Sent().IPLength, len(m.Sent().Fragments) > 0, true}, m.Sent().DF, m.Sent().Packet)
+			s.Sent++
+			if m.Fate == Arrived {
+				s.Arrived++
+			}
+		}
+	}
+	for _, f := range w.Flows {
+		if f.From != from || f.Seen[from] == nil {
+			continue
+		}
+		lost := map[int]int{}
+		for _, p := range f.LostPkts {
+			lost[p.Length]++
+		}
+		if !f.Seen[from].Sampled && (f.Seen[1-from] == nil || !f.Seen[1-from].Sampled) {
+			for i := range f.Seen[from].Sample {
+				p := &f.Seen[from].Sample[i]
+				s := at(key{p.Length, p.Pieces > 0, false}, p.DF, p.Packet)
+				s.Sent++
+				if lost[p.Length] > 0 {
+					lost[p.Length]--
+				} else {
+					s.Arrived++
+				}
+			}
+			continue
+		}
+		var rs map[int]int
+		if o := f.Seen[1-from]; o != nil {
+			rs = map[int]int{}
+			for _, c := range o.Sizes {
+				rs[c.Length] += c.Count
+			}
+		}
+		for _, c := range f.Seen[from].Sizes {
+			s := at(key{c.Length, c.Frag > 0, false}, c.DF > 0, c.First)
+			s.Sent += c.Count
+			s.Arrived += min(c.Count, rs[c.Length])
+		}
+	}
+	out := make([]SizeLoss, 0, len(by))
+	for _, s := range by {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b SizeLoss) int {
+		if a.Length != b.Length {
+			return a.Length - b.Length
+		}
+		return a.Packet - b.Packet
+	})
+	return out
+}
+
+// errors puts ICMP errors on the reference clock and drops those seen twice.
+func (w *Wire) errors() {
+	for i := range w.ICMP {
+		w.ICMP[i].At = w.ICMP[i].View.clock(w.ICMP[i].Time)
+	}
+	slices.SortStableFunc(w.ICMP, func(a, b ICMP) int { return a.At.Compare(b.At) })
+}
+
+func (w *Wire) connections() {
+	for _, v := range w.Views {
+		for _, f := range v.CTCP {
+			if v.End < 0 {
+				continue
+			}
+			var c *CTCP
+			for _, o := range w.CTCP {
+				if o.Seen[v.End] == nil && sameConn(o, f) {
+					c = o
+					break
+				}
+			}
+			if c == nil {
+				c = &CTCP{Client: max(0, w.EndOf(f.Client.Addr()))}
+				w.CTCP = append(w.CTCP, c)
+			} else {
+				w.Common++
+			}
+			c.Seen[v.End] = f
+		}
+	}
+}
+
+func sameConn(o *CTCP, f *facts.CTCPFlow) bool {
+	for _, s := range o.Seen {
+		if s == nil {
+			continue
+		}
+		if s.Server.Port() != f.Server.Port() {
+			return false
+		}
+		for i := range f.Segments {
+			for k := range s.Segments {
+				if f.Segments[i].Seq == s.Segments[k].Seq && f.Segments[i].FromClient == s.Segments[k].FromClient && f.Segments[i].Flags == s.Segments[k].Flags {
+					return true
+				}
+				if k > 8 {
+					break
+				}
+			}
+			if i > 8 {
+				break
+			}
+		}
+	}
+	return false
+}
+
+// Hex writes a SPI of ESP.
+func Hex(spi uint32) string { return "0x" + strings.ToLower(fmt.Sprintf("%08x", spi)) }
