@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/path"
 	"vpnbot/diag/report"
 )
 
@@ -33,6 +34,8 @@ type Tunnel struct {
 	// Clients are client logs and pastes of the bundle; they name no tunnel, so every tunnel has them.
 	Clients []*facts.Device
 	Set     *facts.Set // everything, for conditions that concern a device as a whole
+	// Wire is what the captures show of this tunnel, compared; nil when no capture does.
+	Wire *path.Wire
 }
 
 // End is one device of a tunnel.
