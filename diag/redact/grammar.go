@@ -1,0 +1,568 @@
+package redact
+
+import "strings"
+
+// span is a secret's place in its line. Opaque ones are hashed or encrypted by the device:
+// they are hidden and never compared.
+type span struct {
+	from, to int
+	opaque   bool
+}
+
+// suspicious is the fast first look: does the line hold a word that a secret may follow?
+// It runs over every line of every text.
+func suspicious(line string) bool {
+	prev := byte(' ')
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		if c == ':' && i+2 < len(line) && line[i+1] == '/' && line[i+2] == '/' {
+			return true
+		}
+		if !wordByte(prev) || prev == '_' || c >= 'A' && c <= 'Z' && prev >= 'a' && prev <= 'z' {
+			switch c | 0x20 {
+			case 'k':
+				if foldPrefix(line[i:], "key") {
+					return true
+				}
+			case 'p':
+				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") {
+					return true
+				}
+			case 's':
+				if foldPrefix(line[i:], "secret") || foldPrefix(line[i:], "snmp") {
+					return true
+				}
+			case 'c':
+				if foldPrefix(line[i:], "community") || foldPrefix(line[i:], "cipher") {
+					return true
+				}
+			case 'm':
+				if foldPrefix(line[i:], "md5") {
+					return true
+				}
+			case 'a':
+				if foldPrefix(line[i:], "authentication") || foldPrefix(line[i:], "aaa-server") || foldPrefix(line[i:], "auth ") {
+					return true
+				}
+			case 't':
+				if foldPrefix(line[i:], "tacacs") {
+					return true
+				}
+			case 'r':
+				if foldPrefix(line[i:], "radius") {
+					return true
+				}
+			case '-':
+			}
+		}
+		prev = c
+	}
+	return false
+}
+
+func foldPrefix(s, p string) bool {
+	return len(s) >= len(p) && strings.EqualFold(s[:len(p)], p)
+}
+
+type field struct {
+	from, to int
+	low      string
+}
+
+// secrets finds the secrets of one line.
+func secrets(line string) []span {
+	var out []span
+	out = credentials(line, out)
+	start, logged := commandStart(line)
+	var fs []field
+	for i := start; i < len(line); {
+		for i < len(line) && (line[i] == ' ' || line[i] == '\t' || line[i] == '\r') {
+			i++
+		}
+		j := i
+		if j < len(line) && line[j] == '"' { // quoted: up to the closing quote
+			if q := strings.IndexByte(line[j+1:], '"'); q > 0 {
+				j += q + 2
+			}
+		}
+		for j < len(line) && line[j] != ' ' && line[j] != '\t' && line[j] != '\r' {
+			j++
+		}
+		if j > i {
+			fs = append(fs, field{i, j, strings.ToLower(line[i:j])})
+		}
+		i = j
+		if len(fs) > 200 {
+			break
+		}
+	}
+	if len(fs) == 0 {
+		return out
+	}
+	p := parser{line: line, fs: fs, out: out, logged: logged}
+	p.command()
+	// Spans in order, without overlap.
+	for i := 1; i < len(p.out); i++ {
+		for j := i; j > 0 && p.out[j].from < p.out[j-1].from; j-- {
+			p.out[j], p.out[j-1] = p.out[j-1], p.out[j]
+		}
+	}
+	kept := p.out[:0]
+	last := 0
+	for _, s := range p.out {
+		if s.from >= last && s.to > s.from {
+			kept = append(kept, s)
+			last = s.to
+		}
+	}
+	return kept
+}
+
+// commandStart is where a command begins: behind a prompt, or where a log line quotes one.
+// Logged tells that a log line quotes it: its closing quote is no part of a secret.
+func commandStart(line string) (at int, logged bool) {
+	for _, mark := range []string{"logged command:", "executed the '", "executed '", "executed cmd: ", "command = ", "cmd="} {
+		if i := strings.Index(line, mark); i >= 0 {
+			return i + len(mark), true
+		}
+	}
+	for i := 0; i < len(line) && i < 80; i++ {
+		c := line[i]
+		if c == '#' || c == '>' {
+			if i > 0 && (wordByte(line[i-1]) || line[i-1] == ')') {
+				return i + 1, false
+			}
+			return 0, false
+		}
+		if !(wordByte(c) || c == '-' || c == '.' || c == '/' || c == '(' || c == ')' || c == '@') {
+			break
+		}
+	}
+	return 0, false
+}
+
+// credentials finds user:password@ in addresses of the form scheme://.
+func credentials(line string, out []span) []span {
+	for from := 0; ; {
+		i := strings.Index(line[from:], "://")
+		if i < 0 {
+			return out
+		}
+		i += from + 3
+		end := i
+		for end < len(line) && line[end] != ' ' && line[end] != '"' && line[end] != '\'' && line[end] != '\t' && line[end] != '\r' {
+			end++
+		}
+		auth := line[i:end]
+		if s := strings.IndexByte(auth, '/'); s >= 0 {
+			// A slash may be part of a password; the last @ before the host decides.
+			if a := strings.LastIndexByte(auth, '@'); a < s {
+				auth = auth[:s]
+			}
+		}
+		if a := strings.LastIndexByte(auth, '@'); a > 0 {
+			if c := strings.IndexByte(auth[:a], ':'); c >= 0 && c+1 < a {
+				out = append(out, span{from: i + c + 1, to: i + a})
+			}
+		}
+		from = end
+	}
+}
+
+type parser struct {
+	line   string
+	fs     []field
+	out    []span
+	logged bool
+}
+
+func (p *parser) word(i int) string {
+	if i < len(p.fs) && i >= 0 {
+		return p.fs[i].low
+	}
+	return ""
+}
+
+// hide marks field i as a secret. Encryption types in front of it decide whether it is opaque.
+func (p *parser) hide(i int, opaque bool) {
+	if i >= len(p.fs) {
+		return
+	}
+	f := p.fs[i]
+	from, to := f.from, f.to
+	if to-from >= 2 && p.line[from] == '"' && p.line[to-1] == '"' {
+		from, to = from+1, to-1
+	}
+	if p.logged {
+		to = from + len(strings.TrimRight(p.line[from:to], "'"))
+	}
+	p.out = append(p.out, span{from, to, opaque})
+}
+
+// value hides the secret that begins at field i, behind an optional type (0, 5, 6, 7, 8, 9,
+// hex, ascii ...). It returns the index behind the secret.
+func (p *parser) value(i int) int {
+	opaque := false
+	for i < len(p.fs)-1 {
+		switch p.word(i) {
+		case "0", "clear", "text", "ascii", "hex", "clear-text", "local", "remote", "is", "=", ":":
+		case "4", "5", "6", "7", "8", "9", "10", "encrypted":
+			opaque = true
+		default:
+			goto found
+		}
+		i++
+	}
+found:
+	if i >= len(p.fs) {
+		return i
+	}
+	// "enable password X encrypted", "password X pbkdf2": the type stands behind.
+	switch p.word(i + 1) {
+	case "encrypted", "pbkdf2", "nt-encrypted", "mschap", "scrypt":
+		opaque = true
+	}
+	p.hide(i, opaque)
+	return i + 1
+}
+
+// sentence are words that follow "password" or "key" in prose and in other commands: no secrets.
+var sentence = map[string]bool{"is": true, "for": true, "was": true, "of": true, "to": true, "and": true, "has": true, "not": true, "must": true, "required": true,
+	"incorrect": true, "encryption": true, "recovery": true, "policy": true, "in": true, "on": true, "or": true, "expired": true, "will": true, "change": true,
+	"mismatch": true, "does": true, "the": true, "lifetime": true, "local": true, "database": true, "chain": true, "exchange": true, "prompt": true, "at": true, "with": true, "from": true, "failed": true, "retry": true, "invalid": true, "management": true, "required.": true, "length": true, "minimum-length": true, "by": true, "may": true}
+
+func number(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// command applies the grammar of the device's commands, by the first word.
+func (p *parser) command() {
+	i := 0
+	for p.word(i) == "no" || p.word(i) == "do" || p.word(i) == "default" {
+		i++
+	}
+	first := p.word(i)
+	switch {
+	case first == "":
+		return
+	case first == "access-list" || first == "description" || first == "remark" || first == "object" || first == "object-group" || first == "name":
+		return
+	case first == "service" || first == "banner" && !strings.Contains(p.line, "password"):
+		return
+	case first == "password" || first == "passwd" || first == "pass" || first == "passphrase" || first == "key-string" || first == "wpa-psk" ||
+		first == "ldap-login-password" || first == "server-key" || first == "shared-secret" || first == "radius-common-pw" || first == "domain-password" || first == "area-password":
+		if sentence[p.word(i+1)] && p.word(i+1) != "is" {
+			return
+		}
+		p.value(i + 1)
+		return
+	case first == "key":
+		p.keyLine(i)
+		return
+	case first == "enable" || first == "username":
+		p.passwords(i + 1)
+		return
+	case prefix(first, "crypto", 2) && prefix(p.word(i+1), "isakmp", 3) && p.word(i+2) == "key":
+		p.isakmpKey(i + 3)
+		return
+	case first == "isakmp" && p.word(i+1) == "key":
+		p.isakmpKey(i + 2)
+		return
+	case first == "crypto" && p.word(i+1) == "isakmp" && p.word(i+2) == "peer", first == "crypto" && (p.word(i+1) == "key" || p.word(i+1) == "ca" || p.word(i+1) == "pki"):
+		p.passwords(i + 2)
+		return
+	case first == "pre-shared-key":
+		p.preSharedKey(i + 1)
+		return
+	case first == "ikev1" || first == "ikev2" || first == "tunnel-group":
+		for j := i + 1; j < len(p.fs); j++ {
+			if p.word(j) == "pre-shared-key" {
+				p.preSharedKey(j + 1)
+				return
+			}
+		}
+		return
+	case first == "authentication":
+		// IOS ikev2 profile: authentication local pre-share key X; wlan: authentication key-management wpa.
+		for j := i + 1; j+1 < len(p.fs); j++ {
+			if p.word(j) == "key" || p.word(j) == "key-string" {
+				p.value(j + 1)
+				return
+			}
+		}
+		return
+	case first == "snmp-server":
+		p.snmp(i + 1)
+		return
+	case first == "tacacs-server" || first == "radius-server" || first == "server" || first == "server-private" || first == "failover" || first == "radius" || first == "tacacs" || first == "client":
+		p.keyed(i + 1)
+		return
+	case first == "aaa-server":
+		p.aaaServer(i)
+		return
+	case first == "vpngroup" || first == "vpnclient" || first == "vpdn" || first == "ppp" || first == "test" || first == "http" || first == "auth-prompt" || first == "dialer":
+		p.passwords(i + 1)
+		return
+	case first == "ntp":
+		for j := i + 1; j < len(p.fs); j++ {
+			if p.word(j) == "md5" || p.word(j) == "sha1" || strings.HasPrefix(p.word(j), "cmac") {
+				p.hide(j+1, p.word(j+2) == "7")
+				return
+			}
+		}
+		return
+	case first == "ip" || first == "ipv6" || first == "ospf" || first == "area" || first == "neighbor" || first == "standby" || first == "vrrp" || first == "glbp" ||
+		first == "isis" || first == "eigrp" || first == "bgp" || first == "rip" || first == "peer" || first == "message-digest-key" || first == "authentication-key" || first == "virtual-link":
+		p.routing(i)
+		return
+	case first == "set":
+		// set session-key inbound esp 256 cipher HEX authenticator HEX
+		if p.word(i+1) == "session-key" {
+			for j := i + 2; j < len(p.fs); j++ {
+				if len(p.word(j)) >= 16 && hexText(p.word(j)) {
+					p.hide(j, false)
+				}
+			}
+			return
+		}
+		p.passwords(i + 1) // set aggressive-mode password X
+		return
+	case first == "cts" || first == "dot1x" || first == "eap" || first == "identity" || first == "wlan" || first == "security":
+		p.passwords(i + 1)
+		p.keyed(i + 1)
+		return
+	}
+	p.prose(i)
+}
+
+func prefix(s, full string, least int) bool {
+	return len(s) >= least && strings.HasPrefix(full, s)
+}
+
+func hexText(s string) bool {
+	s = strings.TrimPrefix(s, "0x")
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// keyLine is a line that begins with "key": a group's key, a key chain's number, an RSA key.
+func (p *parser) keyLine(i int) {
+	switch p.word(i + 1) {
+	case "chain", "generate", "zeroize", "import", "export", "pubkey-chain", "eap", "name", "pair", "pair:", "usage", "usage:", "data", "data:", "acquire", "engine", "exchange", "group", "lifetime":
+		return
+	case "config-key":
+		p.hide(i+3, false)
+		return
+	}
+	if len(p.fs) == i+2 && number(p.word(i+1)) && len(p.word(i+1)) < 4 {
+		return // number of a key in a key chain
+	}
+	if len(p.fs) > i+4 && !number(p.word(i+1)) { // prose
+		return
+	}
+	p.value(i + 1)
+}
+
+// isakmpKey: [0|6] KEY address|hostname ..., or address A KEY.
+func (p *parser) isakmpKey(i int) {
+	if w := p.word(i); (w == "address" || w == "hostname") && len(p.fs) > i+2 && p.word(i+1) != "address" {
+		for j := i + 2; j < len(p.fs); j++ {
+			w := p.word(j)
+			if w == "netmask" || dotted(w) {
+				continue
+			}
+			p.hide(j, false)
+			return
+		}
+		return
+	}
+	p.value(i)
+}
+
+func dotted(s string) bool {
+	return strings.Count(s, ".") == 3 && strings.Trim(s, "0123456789.") == ""
+}
+
+// preSharedKey: [local|remote] [0|6|hex] KEY, or address A [mask] key [0|6] KEY, or hostname H key KEY.
+func (p *parser) preSharedKey(i int) {
+	switch p.word(i) {
+	case "address", "hostname":
+		for j := i + 1; j < len(p.fs); j++ {
+			if p.word(j) == "key" {
+				p.value(j + 1)
+				return
+			}
+		}
+		return
+	case "":
+		return
+	}
+	p.value(i)
+}
+
+// passwords hides what follows password, secret, passphrase and the like within a command.
+func (p *parser) passwords(i int) {
+	for ; i < len(p.fs); i++ {
+		switch p.word(i) {
+		case "password", "secret", "passphrase", "passcode", "pwd", "pw", "auth-pass", "privilege-password", "challenge-password":
+			if !sentence[p.word(i+1)] {
+				i = p.value(i+1) - 1
+			}
+		}
+	}
+}
+
+// keyed hides what follows "key" or "secret" within a command.
+func (p *parser) keyed(i int) {
+	for ; i < len(p.fs); i++ {
+		switch p.word(i) {
+		case "key", "secret", "password", "server-key", "shared-secret":
+			if !sentence[p.word(i+1)] {
+				i = p.value(i+1) - 1
+			}
+		}
+	}
+}
+
+// aaaServer: PIX put the key behind the host; ASA has its own line, or "key X" behind the host.
+func (p *parser) aaaServer(i int) {
+	for j := i + 1; j < len(p.fs); j++ {
+		if p.word(j) == "key" {
+			p.value(j + 1)
+			return
+		}
+		if p.word(j) == "host" && j+2 < len(p.fs) && p.word(j+2) != "timeout" && p.word(j+2) != "key" && p.word(j+2) != "protocol" {
+			p.hide(j+2, false)
+			return
+		}
+	}
+}
+
+// snmp: community X, host ... [version ...] X, user U G v3 [encrypted] auth A X priv ... X.
+func (p *parser) snmp(i int) {
+	switch p.word(i) {
+	case "community":
+		p.value(i + 1)
+	case "host":
+		j := i + 1
+		for ; j < len(p.fs); j++ {
+			if p.word(j) == "community" {
+				p.value(j + 1)
+				return
+			}
+		}
+		// IOS: host A [traps|informs] [version 1|2c|3 auth|noauth|priv] COMMUNITY [types]
+		for j = i + 1; j < len(p.fs); j++ {
+			w := p.word(j)
+			switch {
+			case w == "traps" || w == "informs" || w == "trap" || w == "poll" || w == "1" || w == "2c" || w == "3" || w == "auth" || w == "noauth" || w == "priv" || w == "version" || w == "vrf":
+			case j == i+1: // host, or interface name on ASA
+			case j == i+2 && strings.ContainsAny(w, ".:"): // host behind an interface name
+			case p.word(j-1) == "vrf" || w == "udp-port" || p.word(j-1) == "udp-port":
+			case p.word(j-2) == "version" && p.word(j-1) == "3": // a user's name
+				return
+			default:
+				p.hide(j, false)
+				return
+			}
+		}
+	case "user":
+		for j := i + 1; j < len(p.fs); j++ {
+			switch p.word(j) {
+			case "auth":
+				if p.word(j+2) != "" {
+					p.hide(j+2, false)
+				}
+			case "priv":
+				k := j + 1
+				for k < len(p.fs)-1 && (p.word(k) == "aes" || p.word(k) == "des" || p.word(k) == "3des" || p.word(k) == "des56" || p.word(k) == "128" || p.word(k) == "192" || p.word(k) == "256") {
+					k++
+				}
+				p.hide(k, false)
+			}
+		}
+	}
+}
+
+// routing: passwords of routing protocols, first-hop redundancy and the router's own clients.
+func (p *parser) routing(i int) {
+	for j := i; j < len(p.fs); j++ {
+		switch p.word(j) {
+		case "password", "key-string", "authentication-key", "secret", "passphrase":
+			if !sentence[p.word(j+1)] {
+				j = p.value(j+1) - 1
+			}
+		case "md5":
+			if p.word(j+1) == "key-string" || p.word(j+1) == "key-chain" {
+				continue
+			}
+			if p.word(j-2) == "message-digest-key" || p.word(j-2) == "md5" {
+				j = p.value(j+1) - 1
+			}
+		case "text":
+			if p.word(j-1) == "authentication" {
+				j = p.value(j+1) - 1
+			}
+		case "authentication":
+			switch n := p.word(j + 1); {
+			case n == "" || n == "mode" || n == "key-chain" || n == "md5" || n == "text" || n == "message-digest" || n == "null" || n == "key" || n == "ipsec":
+			case p.word(i) == "ip" && p.word(i+1) == "nhrp", p.word(i) == "standby", p.word(i) == "vrrp":
+				j = p.value(j+1) - 1
+			}
+		case "key":
+			// authentication key eigrp 1 KEY: only within a longer line that names no chain
+			if p.word(j+1) == "chain" || number(p.word(j+1)) && j+2 >= len(p.fs) {
+				return
+			}
+		}
+	}
+}
+
+// prose finds secrets where no command is known: profile files (GroupPwd=X), mails
+// ("pre-shared key: X"), and the word password or secret before a last word.
+func (p *parser) prose(i int) {
+	for j := i; j < len(p.fs); j++ {
+		w := p.word(j)
+		if k := strings.IndexByte(w, '='); k > 0 && k+1 < len(w) && secretName(w[:k]) {
+			f := p.fs[j]
+			p.out = append(p.out, span{f.from + k + 1, f.to, strings.HasPrefix(w, "enc_")})
+			continue
+		}
+		name := strings.TrimRight(w, ":=")
+		colon := (name != w || p.word(j+1) == "=") && !strings.Contains(p.line, "eason")
+		switch {
+		case colon && secretName(name), colon && name == "key" && (p.word(j-1) == "shared" || p.word(j-1) == "pre-shared" || p.word(j-1) == "preshared" || p.word(j-1) == "group"):
+			k := j + 1
+			if p.word(k) == "=" {
+				k++
+			}
+			if k < len(p.fs) && !sentence[p.word(k)] && !strings.HasPrefix(p.word(k), "(") {
+				p.hide(k, false)
+			}
+			j = k
+		case (w == "password" || w == "secret" || w == "passphrase" || w == "key-string" || w == "pre-shared-key" || w == "shared-secret") && j+1 < len(p.fs) && j+3 >= len(p.fs) && !sentence[p.word(j+1)] && !strings.Contains(p.line, "%"):
+			if !strings.HasSuffix(p.word(len(p.fs)-1), ".") {
+				p.value(j + 1)
+			}
+			return
+		}
+	}
+}
+
+func secretName(s string) bool {
+	s = strings.TrimPrefix(s, "enc_")
+	switch s {
+	case "password", "passwort", "passwd", "pwd", "psk", "grouppwd", "userpassword", "secret", "passphrase", "pre-shared-key", "presharedkey", "shared-secret", "sharedsecret", "wpa-psk", "pre-shared", "preshared":
+		return true
+	}
+	return false
+}
