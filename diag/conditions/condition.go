@@ -35,7 +35,8 @@ type Tunnel struct {
 	Clients []*facts.Device
 	Set     *facts.Set // everything, for conditions that concern a device as a whole
 	// Wire is what the captures show of this tunnel, compared; nil when no capture does.
-	Wire *path.Wire
+	Wire  *path.Wire
+	story *story // reading of Wire, made on first use
 }
 
 // End is one device of a tunnel.

@@ -1,0 +1,38 @@
+package conditions
+
+import "slices"
+
+// All returns every condition the engine weighs. A failure that both text and packets can
+// show stands in both families under one id: the values are joined, so that one finding
+// rests on all its evidence.
+func All() []Condition {
+	var out []Condition
+	for _, family := range [][]Condition{phase1(), saState(), health()} {
+		for _, c := range family {
+			i := slices.IndexFunc(out, func(o Condition) bool { return o.ID == c.ID })
+			if i < 0 {
+				out = append(out, c)
+				continue
+			}
+			out[i] = join(out[i], c)
+		}
+	}
+	return out
+}
+
+// join adds b's evidence to a's; a's words stand.
+func join(a, b Condition) Condition {
+	first, second := a.Look, b.Look
+	a.Look = func(t *Tunnel) []Match { return append(first(t), second(t)...) }
+	for _, s := range b.SymptomOf {
+		if !slices.Contains(a.SymptomOf, s) {
+			a.SymptomOf = append(slices.Clone(a.SymptomOf), s)
+		}
+	}
+	for _, p := range b.Prefer {
+		if !slices.Contains(a.Prefer, p) {
+			a.Prefer = append(slices.Clone(a.Prefer), p)
+		}
+	}
+	return a
+}

@@ -1,0 +1,246 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// phase1 are the conditions of IKE phase 1 (and IKE_SA_INIT / IKE_AUTH) that texts show.
+func phase1() []Condition {
+	return []Condition{pskMismatch, ezvpnStall}
+}
+
+// between names both ends of a tunnel for titles.
+func (t *Tunnel) between() string {
+	switch {
+	case len(t.Ends) == 2:
+		return t.Ends[0].Label() + " and " + t.Ends[1].Label()
+	case len(t.Ends) == 1 && t.Ends[0].Peer.IsValid():
+		return t.Ends[0].Label() + " and " + t.Ends[0].Peer.String()
+	case len(t.Ends) == 1:
+		return t.Ends[0].Label() + " and its peer"
+	}
+	return strings.Join(strings.Split(t.Name, ","), " and ")
+}
+
+// phase1Up returns the places where an end shows phase 1 established.
+func (t *Tunnel) phase1Up() []facts.Place {
+	var out []facts.Place
+	for _, e := range t.Ends {
+		for _, sa := range e.IKE() {
+			if IsUp(sa) {
+				out = append(out, sa.Place)
+			}
+		}
+	}
+	return out
+}
+
+// inState returns the SAs whose state begins with one of the names; underscores before
+// digits are not the same in all releases (MM_WAIT_MSG6, MM_WAIT_MSG_6).
+func (e *End) inState(names ...string) []facts.IKESA {
+	var out []facts.IKESA
+	for _, sa := range e.IKE() {
+		s := strings.ReplaceAll(strings.ToUpper(sa.State), "MSG_", "MSG")
+		if slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(s, n) }) {
+			out = append(out, sa)
+		}
+	}
+	return out
+}
+
+func placesOf(sas []facts.IKESA) []facts.Place {
+	var out []facts.Place
+	for _, sa := range sas {
+		out = append(out, sa.Place)
+	}
+	return out
+}
+
+// defaultGroup: the message was filed under a default group, so no group fits the peer.
+func defaultGroup(ev facts.Event) bool {
+	return ev.Group == "DefaultL2LGroup" || ev.Group == "DefaultRAGroup" || ev.Group == "DefaultWEBVPNGroup"
+}
+
+// keysFor returns the pre-shared keys that this device would use with its peer in the
+// tunnel, the most specific first.
+func (e *End) keysFor() []facts.PSK {
+	if e.Device.Config == nil {
+		return nil
+	}
+	var exact, wide []facts.PSK
+	for _, k := range e.Device.Config.Keys {
+		switch {
+		case k.Peer.IsValid() && k.Peer.IsSingleIP() && e.Mine(k.Peer.Addr()):
+			exact = append(exact, k)
+		case k.Peer.IsValid() && !k.Peer.IsSingleIP() && slices.ContainsFunc(append([]netip.Addr{e.Peer}, e.Peers...), k.Peer.Contains):
+			wide = append(wide, k)
+		default:
+			if a, err := netip.ParseAddr(k.Name); err == nil && e.Mine(a) {
+				exact = append(exact, k)
+			}
+		}
+	}
+	return append(exact, wide...)
+}
+
+var pskMismatch = Condition{
+	ID: "psk-mismatch", Severity: report.Critical,
+	Prefer:    []string{"peer-address-mismatch"},
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			evs := e.Events()
+			decrypt := saying(evs, "had problems decrypting packet, probably due to mismatched pre-shared key")
+			named := slices.DeleteFunc(slices.Clone(decrypt), defaultGroup)
+			if len(named) > 0 {
+				clues = append(clues, For(4.6, e.Label()+" cannot read the peer's first encrypted message", at(named...)...))
+			} else if len(decrypt) > 0 {
+				clues = append(clues, For(1, "", at(decrypt...)...), Against(2, "the message is filed under a default group: no group fits the peer"))
+			}
+			if bad := withID(evs, "IKMP_BAD_MESSAGE"); len(bad) > 0 {
+				clues = append(clues, For(3.6, e.Label()+" finds the peer's message malformed, as it is after a wrong key", at(bad...)...))
+			}
+			if x := saying(evs, "reserved not zero on id payload", "reserved not zero on hash payload"); len(x) > 0 {
+				clues = append(clues, For(3.6, "decryption gave no sensible identity payload: the keys differ", at(x...)...))
+			}
+			if x := saying(evs, "hash verification failed", "may be configured with invalid group password", "received hash payload cannot be verified", "0xe3000056", "0xe300007d"); len(x) > 0 {
+				clues = append(clues, For(4, "the hash made from the key does not fit", at(x...)...))
+			}
+			if x := withID(evs, "751002", "751004"); len(x) > 0 {
+				clues = append(clues, For(3.4, "no usable key for this peer", at(x...)...))
+			}
+			if x := saying(withID(evs, "750003"), "auth"); len(x) > 0 {
+				clues = append(clues, For(2.6, "IKEv2 authentication failed", at(x...)...))
+			} else if x := saying(evs, "authentication_failed", "auth exchange failed", "failed to verify auth", "verification of peer's authentication data failed"); len(x) > 0 {
+				clues = append(clues, For(2.4, "IKEv2 authentication failed", at(x...)...))
+			}
+			if x := saying(evs, "payload_malformed", "invalid_payload", "payload malformed"); len(x) > 0 {
+				clues = append(clues, For(1.2, "the peer could not read our message", at(x...)...))
+			}
+			if x := withID(evs, "713201"); len(x) > 1 {
+				clues = append(clues, For(0.6, "phase 1 messages repeat", at(x...)...))
+			}
+			if x := saying(evs, "encrypted packet with no matching sa"); len(x) > 0 {
+				clues = append(clues, For(0.6, "", at(x...)...))
+			}
+			if x := e.inState("MM_WAIT_MSG6"); len(x) > 0 {
+				clues = append(clues, For(1.3, e.Label()+" waits for the peer's identity (message 6)", placesOf(x)...))
+			}
+			if x := e.inState("MM_WAIT_MSG5"); len(x) > 0 {
+				clues = append(clues, For(1.3, e.Label()+" waits for a readable message 5", placesOf(x)...))
+			}
+			if x := e.inState("MM_KEY_EXCH"); len(x) > 0 {
+				clues = append(clues, For(1.6, e.Label()+" exchanged keys and did not authenticate", placesOf(x)...))
+			}
+			if x := withID(evs, "713255", "713256"); len(x) > 0 {
+				clues = append(clues, Against(3.5, "the group name is unknown there: peer-address-mismatch"))
+			}
+			if x := withID(evs, "717009", "717027", "IKMP_INVAL_CERT", "CERTIFICATE_INVALID_EXPIRED"); len(x) > 0 {
+				clues = append(clues, Against(3, "certificates are in use and refused"))
+			}
+		}
+		for _, d := range t.Clients {
+			if x := saying(d.Events, "received hash payload cannot be verified", "hash verification failed", "invalid group password", "0xe3000056", "0xe300007d", "0xe3000099", "0xe30000a5", "failed to authenticate peer"); len(x) > 0 {
+				clues = append(clues, For(4, "the client's check of the group key fails", at(x...)...))
+			}
+		}
+		differ, where := compareKeys(t)
+		switch {
+		case differ > 0:
+			clues = append(clues, For(6, "the keys in both configurations differ (compared, never shown)", where...))
+		case differ < 0:
+			clues = append(clues, Against(5, "the keys in both configurations are equal", where...))
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		m := Match{Clues: clues,
+			Title: "The pre-shared keys of " + t.between() + " differ",
+			Explanation: fmt.Sprintf("Phase 1 between %s stops where the key is first used: the key exchange is done and the first encrypted message cannot be read or verified. "+
+				"That is a wrong pre-shared key. A lost message 5 (UDP 4500, fragments) looks the same in the SA state alone; the log or packets that arrive tell them apart.", t.between()),
+			Next: []report.Next{bothEnds("separates psk-mismatch (message 5 arrives and is not understood) from udp-4500-blocked and path-fragments-dropped (it does not arrive)")}}
+		for _, e := range t.Ends {
+			m.Actions = append(m.Actions, enterKey(e))
+		}
+		if len(t.Ends) == 0 {
+			m.Actions = append(m.Actions, advise(nil, nil, "enter the group's key again on the client and on the headend"))
+		}
+		return []Match{m}
+	},
+}
+
+// compareKeys compares the keys of both ends where both stand in clear text: 1 they
+// differ, -1 they are equal, 0 nothing can be said.
+func compareKeys(t *Tunnel) (int, []facts.Place) {
+	if len(t.Ends) != 2 {
+		return 0, nil
+	}
+	a, b := t.Ends[0].keysFor(), t.Ends[1].keysFor()
+	for _, x := range a {
+		for _, y := range b {
+			if x.Token == "" || y.Token == "" || x.Version != 0 && y.Version != 0 && x.Version != y.Version {
+				continue
+			}
+			// IKEv2 keys cross: one end's local key is the other's remote key.
+			if x.Side != "" && x.Side == y.Side {
+				continue
+			}
+			if x.Token == y.Token {
+				return -1, []facts.Place{x.Place, y.Place}
+			}
+			return 1, []facts.Place{x.Place, y.Place}
+		}
+	}
+	return 0, nil
+}
+
+// enterKey shows how to type the key again on an end.
+func enterKey(e *End) report.Action {
+	peer := e.PeerLabel()
+	steps := []string{"type the key again at both ends at the same time; an ASA shows it masked, so a typing error cannot be seen; a trailing blank counts"}
+	switch {
+	case e.isIOS():
+		return advise(e, []string{"no crypto isakmp key **** address " + peer, "crypto isakmp key **** address " + peer}, steps...)
+	case e.old():
+		return advise(e, []string{"tunnel-group " + peer + " ipsec-attributes", "no pre-shared-key", "pre-shared-key ****"}, steps...)
+	}
+	return advise(e, []string{"tunnel-group " + peer + " ipsec-attributes", "no ikev1 pre-shared-key", "ikev1 pre-shared-key ****"},
+		append(steps, "IKEv2: ikev2 local-authentication and ikev2 remote-authentication pre-shared-key, crossed between the ends")...)
+}
+
+var ezvpnStall = Condition{
+	ID: "ezvpn-xauth-stall", Severity: report.Critical,
+	SymptomOf: []string{"path-fragments-dropped", "pmtu-black-hole", "psk-mismatch", "ezvpn-user-authentication", "user-auth-backend", "aaa-timeout",
+		"address-pool-exhausted", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change"},
+	Reference: "a report on Easy VPN between two ASAs whose ISP blocked ICMP (AM_TM_INIT_XAUTH_V6C, AM_TM_INIT_MODECFG_V6H)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		var clear []report.Action
+		for _, e := range t.Ends {
+			for _, sa := range e.inState("AM_TM_INIT_XAUTH", "AM_TM_INIT_MODECFG", "TM_INIT_XAUTH", "TM_INIT_MODECFG", "MM_TM_INIT", "CONF_XAUTH", "CONF_ADDR") {
+				clues = append(clues, For(2.6, e.Label()+" stands at "+sa.State, sa.Place))
+				clear = append(clear, clearIKE(e, sa))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues,
+			Title: "Easy VPN between " + t.between() + " is stuck between phase 1 and mode configuration",
+			Explanation: "Phase 1 completed and the session does not get past user authentication or mode configuration. The state alone does not say why: " +
+				"a lost large reply (fragments), a wrong group key, user authentication and a blocked port all end here. Captures at both ends decide.",
+			Actions: clear,
+			Next:    []report.Next{bothEnds("separates path-fragments-dropped, ezvpn-user-authentication, psk-mismatch and udp-500-return-blocked")},
+		}}
+	},
+}

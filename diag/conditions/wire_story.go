@@ -1,0 +1,903 @@
+package conditions
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/path"
+	"vpnbot/diag/report"
+)
+
+// story is the reading of one tunnel's captures that all conditions of the wire share:
+// which attempt counts, how far it came, which message it waits for, and what ESP did.
+// It states what the packets say; the conditions weigh it.
+type story struct {
+	t *Tunnel
+	w *path.Wire
+	a *path.Attempt // the attempt that is judged; nil when only ESP, cTCP or nothing was seen
+	n *facts.Negotiation
+
+	trades   []*path.Trade // of a, informational ones included
+	ini, res int           // ends of a
+	up       bool          // the tunnel was negotiated to its end
+	upAt     time.Time
+	stop     stop
+	esp      [2]espDir // by sender
+}
+
+// stopKind says how a negotiation came to a halt.
+type stopKind int
+
+const (
+	noStop      stopKind = iota
+	msgLost              // a message left, and its copies did not arrive: both ends captured
+	noReply              // it arrived, and the receiver sent nothing back
+	unanswered           // only the sender was captured: copies without an answer
+	unaccepted           // only the answering end was captured: the request comes again after the answer
+	silence              // only the answering end was captured: the next message never came
+	ended                // an exchange completed and nothing followed, both ends captured or the sender itself
+	refusal              // a notify answered it
+	lastMissing          // the third quick-mode message did not arrive
+)
+
+// stop is where the attempt stands.
+type stop struct {
+	kind  stopKind
+	trade *path.Trade
+	unit  *path.Unit // the message that was lost, repeated or not answered; for silence the last one sent
+	step  string     // report.stopped_at
+	reply *path.Unit // of refusal: the answer
+}
+
+// espDir is the ESP that one end sent.
+type espDir struct {
+	sent, arrived, lost, sure int
+	udp, native               bool
+	first, last               time.Time
+	lastArrived               time.Time
+	flows                     []*path.Flow
+}
+
+// reading makes the story once per tunnel; nil without captures.
+func (t *Tunnel) reading() *story {
+	if t.Wire == nil {
+		return nil
+	}
+	if t.story == nil {
+		t.story = read(t)
+	}
+	return t.story
+}
+
+func read(t *Tunnel) *story {
+	s := &story{t: t, w: t.Wire}
+	s.choose()
+	if s.a != nil {
+		s.n = s.a.Any()
+		s.trades = s.a.Trades()
+		s.ini, s.res = s.a.Initiator, 1-s.a.Initiator
+	} else {
+		s.ini, s.res = 0, 1
+	}
+	s.traffic()
+	s.progress()
+	return s
+}
+
+// choose takes the newest attempt that says something. One that had just begun when the
+// capture ended says less than the failed one before it.
+func (s *story) choose() {
+	as := s.w.Attempts
+	if len(as) == 0 {
+		return
+	}
+	s.a = as[len(as)-1]
+	if len(as) < 2 {
+		return
+	}
+	// A negotiation that was set up earlier and is still used (DPD, rekeys) may stand
+	// beside attempts of the other end; the newest that completed wins over younger ones
+	// that barely began.
+	for i := len(as) - 1; i >= 0; i-- {
+		a := as[i]
+		if a.End.Sub(a.Start) > 3*time.Second || len(a.Msgs) > 2 || completed(a) {
+			s.a = a
+			return
+		}
+	}
+}
+
+// completed tells whether an attempt reached its IPsec SA.
+func completed(a *path.Attempt) bool {
+	_, ok := upTime(a, a.Trades())
+	return ok
+}
+
+// upTime finds when the first IPsec SA of the attempt stood.
+func upTime(a *path.Attempt, ts []*path.Trade) (time.Time, bool) {
+	for _, t := range ts {
+		switch t.Step {
+		case "QM":
+			if t.Final != nil {
+				return t.Final.First().At, true
+			}
+		case "IKE_AUTH":
+			if t.Resp != nil && authResult(t.Resp) == authDone {
+				return t.Resp.First().At, true
+			}
+		case "CREATE_CHILD_SA":
+			if t.Resp != nil && t.Resp.First().Length > 120 {
+				return t.Resp.First().At, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+type authOutcome int
+
+const (
+	authUnknown authOutcome = iota
+	authFailed              // nothing but a notify fits into it
+	childFailed             // identity, AUTH and a notify: the IKE SA stands, the child was refused
+	authDone
+)
+
+// authResult reads the last IKE_AUTH answer from its length: it is encrypted. A lone
+// notify takes one block; identity and AUTH with a notify some 50 to 60 bytes more; a
+// child SA with its proposals and selectors over 100 more.
+func authResult(u *path.Unit) authOutcome {
+	l := 0
+	for _, m := range u.Msgs {
+		if m.Parts > 1 {
+			return authDone
+		}
+		l = max(l, m.Length)
+	}
+	switch {
+	case l == 0:
+		return authUnknown
+	case l <= 100:
+		return authFailed
+	case l < 180:
+		return childFailed
+	}
+	return authDone
+}
+
+// traffic sums up the ESP that belongs to the judged attempt.
+func (s *story) traffic() {
+	for _, f := range s.w.Flows {
+		if s.a != nil && f.End.Before(s.a.Start.Add(-time.Second)) {
+			continue
+		}
+		d := &s.esp[f.From]
+		d.sent += f.Sent
+		d.arrived += f.Arrived
+		d.lost += f.Lost
+		d.sure += f.Sure
+		d.udp = d.udp || f.UDP
+		d.native = d.native || !f.UDP && !f.CTCP
+		d.flows = append(d.flows, f)
+		if d.first.IsZero() || f.Start.Before(d.first) {
+			d.first = f.Start
+		}
+		if f.End.After(d.last) {
+			d.last = f.End
+		}
+		if r := f.Seen[1-f.From]; r != nil {
+			if v := s.w.Ends[1-f.From].View; v != nil {
+				if t := r.Last.Add(v.Offset); t.After(d.lastArrived) {
+					d.lastArrived = t
+				}
+			}
+		}
+	}
+}
+
+// both tells whether both ends were captured.
+func (s *story) both() bool { return s.w.Both() }
+
+// at tells whether the end was captured.
+func (s *story) at(end int) bool { return s.w.Ends[end].View != nil }
+
+// progress finds how far the attempt came and what it waits for.
+func (s *story) progress() {
+	if s.a == nil {
+		s.up = len(s.w.Flows) > 0
+		return
+	}
+	var last *path.Trade
+	for _, t := range s.trades {
+		if t.Info {
+			continue
+		}
+		last = t
+	}
+	s.upAt, s.up = upTime(s.a, s.trades)
+	if !s.up && s.n.Exchange == "" && len(s.w.Flows) > 0 {
+		s.up = true // the capture began in the middle of a session
+	}
+	if !s.up && s.esp[s.ini].sent > 0 && s.esp[s.res].sent > 0 {
+		s.up = true
+	}
+	if last == nil {
+		return
+	}
+	if u := s.refused(last); u != nil {
+		s.stop = stop{kind: refusal, trade: last, unit: last.Req, reply: u, step: stepOf(last, last.Req)}
+		return
+	}
+	s.stop = s.standing(last)
+	if s.up && s.stop.kind == silence {
+		s.stop = stop{}
+	}
+}
+
+// standing says how a trade stands.
+func (s *story) standing(t *path.Trade) stop {
+	st := stop{trade: t, unit: t.Req}
+	if t.Req == nil {
+		st.unit = t.Resp
+	}
+	req, resp := s.at(t.From), s.at(1-t.From)
+	switch {
+	case t.Req != nil && req && resp && t.Req.Arrived == 0 && t.Req.Lost > 0 && (t.Resp == nil || t.Resp.Arrived == 0):
+		st.kind = msgLost
+	case t.Step == "AM3":
+		// Nothing answers it by itself: the next message does, or message 2 comes again.
+		if s.followed(t) {
+			return stop{step: ""}
+		}
+		switch {
+		case !req && resp:
+			st.kind = silence
+			if s.repeatsAfter("AM2", t.Start) {
+				st.kind = noReply
+			}
+		case req && resp && t.Req.Arrived > 0 && (len(t.Req.Msgs) > 1 || s.repeatsAfter("AM2", t.Start)):
+			st.kind = noReply
+		case req && !resp && len(t.Req.Msgs) > 1:
+			st.kind = unanswered
+		default:
+			st.kind = ended
+		}
+	case t.Step == "QM" && t.Final != nil:
+		lost := t.Final.Arrived == 0 && (t.Final.Lost > 0)
+		again := t.Resp != nil && len(t.Resp.Msgs) > 1 && t.Resp.Last().At.After(t.Final.Last().At.Add(300*time.Millisecond))
+		if lost || again && s.esp[1-t.From].sent == 0 {
+			st.kind, st.unit = lastMissing, t.Final
+			break
+		}
+		return stop{}
+	case t.Step == "QM" && t.Resp != nil && t.Final == nil && !req && len(t.Resp.Msgs) > 1 && (t.Req == nil || len(t.Req.Msgs) == 1):
+		st.kind, st.unit = lastMissing, t.Resp
+	case t.Step == "QM" && t.Resp != nil && t.Final == nil && !req && s.esp[t.From].sent > 0:
+		st.kind, st.unit = lastMissing, t.Resp
+	case s.w.Answered(t):
+		if t.Step == "QM" && t.Final == nil {
+			st.kind, st.unit = ended, t.Resp
+			if !req {
+				st.kind = silence
+			}
+			break
+		}
+		if s.up {
+			return stop{}
+		}
+		st.kind, st.unit = ended, t.Resp
+		if !s.at(t.From) {
+			st.kind = silence
+		}
+	case t.Resp != nil && req && resp && t.Resp.Arrived == 0 && t.Resp.Lost > 0:
+		st.kind, st.unit = msgLost, t.Resp
+	case t.Resp != nil && !req && resp:
+		st.kind, st.unit = unaccepted, t.Resp
+	case t.Resp == nil && resp && t.Req != nil && t.Req.Arrived > 0:
+		st.kind = noReply
+	case t.Resp == nil && req && !resp:
+		st.kind = unanswered
+	case t.Resp != nil && req && !resp && t.Resp.Partial > 0:
+		st.kind, st.unit = unaccepted, t.Resp // only pieces of the answer came
+	default:
+		st.kind = ended
+	}
+	st.step = stepOf(t, st.unit)
+	return st
+}
+
+// stepOf names the place in the words of report.stopped_at.
+func stepOf(t *path.Trade, u *path.Unit) string {
+	if u != nil && (strings.HasPrefix(u.Step, "MM") || strings.HasPrefix(u.Step, "AM") || strings.HasPrefix(u.Step, "QM")) {
+		return u.Step
+	}
+	if t.Step == "QM" {
+		return "QM1"
+	}
+	return t.Step
+}
+
+// followed tells whether anything of the negotiation came after the trade from its other end.
+func (s *story) followed(t *path.Trade) bool {
+	for _, o := range s.trades {
+		if o == t || o.Start.Before(t.Start) || o.Step == "AM1" {
+			continue
+		}
+		if o.Info {
+			continue
+		}
+		if o.From != t.From || o.Resp != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// repeatsAfter tells whether a step is sent again after a moment.
+func (s *story) repeatsAfter(step string, at time.Time) bool {
+	for _, u := range s.a.Units {
+		if u.Step == step && u.Last().At.After(at.Add(300*time.Millisecond)) && len(u.Msgs) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// unit finds a message by its step.
+func (s *story) unit(step string) *path.Unit {
+	if s.a == nil {
+		return nil
+	}
+	for _, u := range s.a.Units {
+		if u.Step == step {
+			return u
+		}
+	}
+	return nil
+}
+
+// trade finds the last trade of a step that is there.
+func (s *story) trade(step string) *path.Trade {
+	var out *path.Trade
+	for _, t := range s.trades {
+		if t.Step == step {
+			out = t
+		}
+	}
+	return out
+}
+
+// notify finds the first clear error notify of the attempt sent by an end (-1: any).
+func (s *story) notify(end int) (*path.Unit, facts.Notify, bool) {
+	if s.a == nil {
+		return nil, facts.Notify{}, false
+	}
+	for _, u := range s.a.Units {
+		if end >= 0 && u.From != end {
+			continue
+		}
+		for _, n := range u.First().Notifies {
+			if n.Error && n.Type != 17 && n.Type != 14+16384 {
+				return u, n, true
+			}
+		}
+	}
+	return nil, facts.Notify{}, false
+}
+
+// refused finds the answer that turns a trade down: a clear error notify, or an encrypted
+// informational right after the request in place of the answer.
+func (s *story) refused(t *path.Trade) *path.Unit {
+	if t.Req == nil || t.Final != nil {
+		return nil
+	}
+	if t.Resp != nil {
+		for _, m := range t.Resp.Msgs {
+			for _, n := range m.Notifies {
+				if n.Error && n.Type != 17 {
+					return t.Resp
+				}
+			}
+		}
+		if t.Step == "IKE_AUTH" {
+			if r := authResult(t.Resp); (r == authFailed || r == childFailed) && !s.up && s.esp[0].sent+s.esp[1].sent == 0 {
+				return t.Resp
+			}
+		}
+		if t.Step != "CREATE_CHILD_SA" {
+			return nil
+		}
+		if t.Resp.First().Length <= 100 && t.Req.First().Length > 150 {
+			return t.Resp
+		}
+		return nil
+	}
+	for _, o := range s.trades {
+		if !o.Info || o.Req == nil || o.From == t.From {
+			continue
+		}
+		m := o.Req.First()
+		for _, q := range t.Req.Msgs {
+			if d := m.At.Sub(q.At); d >= 0 && d < 2*time.Second {
+				return o.Req
+			}
+		}
+	}
+	return nil
+}
+
+// infos lists the informational messages an end sent after a moment.
+func (s *story) infos(end int, after time.Time) []*path.Unit {
+	var out []*path.Unit
+	for _, t := range s.trades {
+		if t.Info && t.Req != nil && t.From == end && !t.Start.Before(after) {
+			out = append(out, t.Req)
+		}
+	}
+	return out
+}
+
+// lastFrom is the last moment at which an end was heard by the other (or, where only its
+// own capture is there, sent anything).
+func (s *story) lastHeard(end int) time.Time {
+	var last time.Time
+	if s.a != nil {
+		for _, m := range s.a.Msgs {
+			if m.From == end && (m.Rcvd() != nil || !s.at(1-end)) && m.At.After(last) {
+				last = m.At
+			}
+		}
+	}
+	d := s.esp[end]
+	if d.lastArrived.After(last) {
+		last = d.lastArrived
+	}
+	return last
+}
+
+// name calls an end by its vantage point's name and address.
+func (s *story) name(end int) string {
+	e := s.w.Ends[end]
+	a := s.w.Public(end)
+	switch {
+	case e.Name != "" && a.IsValid():
+		return e.Name + " (" + a.String() + ")"
+	case e.Name != "":
+		return e.Name
+	case a.IsValid():
+		return a.String()
+	}
+	return "the other end"
+}
+
+// wirePlace is the evidence of one message in one capture.
+func wirePlace(v *path.View, m *facts.Message, what string) facts.Place {
+	t := m.Time
+	txt := fmt.Sprintf("%s %v→%v %s", stamp(t), m.Src.Addr(), m.Dst.Addr(), m.Label)
+	switch {
+	case len(m.Fragments) > 0:
+		txt += fmt.Sprintf(", UDP %d→%d, %d of %d bytes of IKE in %d fragment", m.Src.Port(), m.Dst.Port(), min(m.Captured, m.Length), m.Length, len(m.Fragments))
+		if len(m.Fragments) != 1 {
+			txt += "s"
+		}
+	default:
+		txt += fmt.Sprintf(", UDP %d→%d, %d bytes", m.Src.Port(), m.Dst.Port(), m.IPLength)
+		if m.DF && m.IPLength > 1000 {
+			txt += " with DF"
+		}
+	}
+	if m.Copy > 0 {
+		txt += fmt.Sprintf(", resend %d", m.Copy)
+	}
+	txt += fmt.Sprintf(", IP id %d", m.IPID)
+	if what != "" {
+		txt += ": " + what
+	}
+	return facts.Place{Source: v.Capture.Source, Packet: m.Packet, Wire: true, Time: &t, Text: txt}
+}
+
+// fragPlaces shows each fragment as its own packet.
+func fragPlaces(v *path.View, m *facts.Message, what string) []facts.Place {
+	var out []facts.Place
+	for i, f := range m.Fragments {
+		t := f.Time
+		n := ""
+		if m.Complete {
+			n = fmt.Sprintf(" of %d", len(m.Fragments))
+		}
+		txt := fmt.Sprintf("%s %v→%v %s, fragment %d%s, %d bytes at %d, IP id %d", stamp(t), m.Src.Addr(), m.Dst.Addr(), m.Label, i+1, n, f.Length, f.Offset, m.IPID)
+		if what != "" {
+			txt += ": " + what
+		}
+		out = append(out, facts.Place{Source: v.Capture.Source, Packet: f.Packet, Wire: true, Time: &t, Text: txt})
+	}
+	return out
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("15:04:05.0") }
+
+// sentPlaces shows the copies of a message where they left (or, when that end was not
+// captured, where they arrived).
+func (s *story) sentPlaces(u *path.Unit, what string) []facts.Place {
+	if u == nil {
+		return nil
+	}
+	var out []facts.Place
+	for _, m := range u.Msgs {
+		end := m.From
+		x := m.Seen[end]
+		if x == nil {
+			end = 1 - end
+			x = m.Seen[end]
+		}
+		if x == nil || s.w.Ends[end].View == nil {
+			continue
+		}
+		if len(x.Fragments) > 0 {
+			out = append(out, fragPlaces(s.w.Ends[end].View, x, what)...)
+		} else {
+			out = append(out, wirePlace(s.w.Ends[end].View, x, what))
+		}
+		if len(out) >= 8 {
+			break
+		}
+	}
+	return out
+}
+
+// rcvdPlaces shows the copies where they arrived.
+func (s *story) rcvdPlaces(u *path.Unit, what string) []facts.Place {
+	if u == nil {
+		return nil
+	}
+	var out []facts.Place
+	for _, m := range u.Msgs {
+		end := 1 - m.From
+		x := m.Seen[end]
+		if x == nil || s.w.Ends[end].View == nil {
+			continue
+		}
+		if len(x.Fragments) > 0 {
+			out = append(out, fragPlaces(s.w.Ends[end].View, x, what)...)
+		} else {
+			out = append(out, wirePlace(s.w.Ends[end].View, x, what))
+		}
+		if len(out) >= 6 {
+			break
+		}
+	}
+	return out
+}
+
+// espPlaces shows some packets of ESP as the end that sent them captured them, or as they arrived.
+func (s *story) espPlaces(from, at int, what string, n int) []facts.Place {
+	v := s.w.Ends[at].View
+	if v == nil {
+		return nil
+	}
+	var out []facts.Place
+	for _, f := range s.esp[from].flows {
+		x := f.Seen[at]
+		if x == nil {
+			continue
+		}
+		for i := range x.Sample {
+			if len(out) >= n {
+				return out
+			}
+			out = append(out, espPlace(v, x, &x.Sample[i], what))
+		}
+		if len(x.Sample) == 0 {
+			t := x.First
+			out = append(out, facts.Place{Source: v.Capture.Source, Packet: x.FirstPacket, Wire: true, Time: &t,
+				Text: fmt.Sprintf("%s %v→%v ESP %s, %d packets", stamp(t), x.Src.Addr(), x.Dst.Addr(), path.Hex(x.SPI), x.Count)})
+		}
+	}
+	return out
+}
+
+func espPlace(v *path.View, f *facts.ESPFlow, p *facts.ESPPacket, what string) facts.Place {
+	t := p.Time
+	kind := "ESP"
+	if f.UDP {
+		kind = fmt.Sprintf("ESP in UDP %d→%d", f.Src.Port(), f.Dst.Port())
+	}
+	df := ""
+	if p.DF && p.Length > 1000 {
+		df = " with DF"
+	}
+	txt := fmt.Sprintf("%s %v→%v %s, SPI %s, sequence %d, %d bytes%s, IP id %d", stamp(t), f.Src.Addr(), f.Dst.Addr(), kind, path.Hex(f.SPI), p.Seq, p.Length, df, p.IPID)
+	if what != "" {
+		txt += ": " + what
+	}
+	return facts.Place{Source: v.Capture.Source, Packet: p.Packet, Wire: true, Time: &t, Text: txt}
+}
+
+func icmpPlace(e path.ICMP) facts.Place {
+	t := e.Time
+	q := e.Quoted
+	what := fmt.Sprintf("%v→%v", q.Src.Addr(), q.Dst.Addr())
+	if q.Src.Port() != 0 {
+		what = fmt.Sprintf("%v→%v", q.Src, q.Dst)
+	}
+	txt := fmt.Sprintf("%s %v→%v ICMP %d/%d (%s) about %s, IP id %d", stamp(t), e.From, e.To, e.Type, e.Code, icmpName(e.Type, e.Code), what, q.IPID)
+	if e.MTU > 0 {
+		txt += fmt.Sprintf(", MTU %d", e.MTU)
+	}
+	return facts.Place{Source: e.View.Capture.Source, Packet: e.Packet, Wire: true, Time: &t, Text: txt}
+}
+
+func icmpName(typ, code uint8) string {
+	switch {
+	case typ == 3 && code == 0:
+		return "network unreachable"
+	case typ == 3 && code == 1:
+		return "host unreachable"
+	case typ == 3 && code == 2:
+		return "protocol unreachable"
+	case typ == 3 && code == 3:
+		return "port unreachable"
+	case typ == 3 && code == 4:
+		return "fragmentation needed"
+	case typ == 3 && (code == 9 || code == 10 || code == 13):
+		return "forbidden by a filter"
+	case typ == 11 && code == 0:
+		return "time to live exceeded"
+	case typ == 11 && code == 1:
+		return "reassembly time exceeded"
+	}
+	return "error"
+}
+
+// whole is the evidence "the whole capture".
+func whole(v *path.View, text string) facts.Place {
+	return facts.Place{Source: v.Capture.Source, Packet: 0, Wire: true, Text: text}
+}
+
+// passed is the largest whole IP packet of IKE or ESP that arrived from an end, and on which port.
+func (s *story) passed(from int) (size int, pl []facts.Place) {
+	for _, a := range s.w.Attempts {
+		for _, m := range a.Msgs {
+			if m.From != from {
+				continue
+			}
+			x := m.Rcvd()
+			if x == nil && s.at(1-from) {
+				continue
+			}
+			if x == nil {
+				// The sender alone was captured: what was answered has arrived.
+				if !s.answeredMsg(m) {
+					continue
+				}
+				x = m.Message
+			}
+			if x.Complete && len(x.Fragments) == 0 && x.IPLength > size {
+				size = x.IPLength
+				if v := s.w.Ends[1-from].View; v != nil {
+					pl = []facts.Place{wirePlace(v, x, "arrived")}
+				} else if v := s.w.Ends[from].View; v != nil {
+					pl = []facts.Place{wirePlace(v, x, "was answered")}
+				}
+			}
+		}
+	}
+	return size, pl
+}
+
+// answeredMsg tells whether a later message of the other end shows that m arrived.
+func (s *story) answeredMsg(m *path.Msg) bool {
+	for _, t := range s.trades {
+		if t.Req != nil && t.From == m.From && slices.Contains(t.Req.Msgs, m) {
+			return t.Resp != nil && t.Resp.Arrived > 0
+		}
+	}
+	return false
+}
+
+// portPassed tells whether anything from an end arrived on UDP 4500: IKE, ESP or keepalives.
+func (s *story) portPassed(from int) (bool, []facts.Place) {
+	to := 1 - from
+	v := s.w.Ends[to].View
+	if v == nil {
+		// Judged by answers: the other end's messages on 4500 show that it goes on there.
+		for _, m := range s.msgs() {
+			if m.From == to && m.Rcvd() != nil && m.Rcvd().Src.Port() == 4500 {
+				return true, []facts.Place{wirePlace(s.w.Ends[from].View, m.Rcvd(), "")}
+			}
+		}
+		return false, nil
+	}
+	for _, m := range s.msgs() {
+		if m.From == from && m.Rcvd() != nil && m.Rcvd().Complete && m.Rcvd().Dst.Port() == 4500 {
+			return true, []facts.Place{wirePlace(v, m.Rcvd(), "arrived on UDP 4500")}
+		}
+	}
+	for _, k := range v.Keepalives {
+		if s.w.EndOf(k.Src.Addr()) == from && k.Count > 0 {
+			t := k.First
+			return true, []facts.Place{{Source: v.Capture.Source, Packet: k.FirstPacket, Wire: true, Time: &t,
+				Text: fmt.Sprintf("%s %v→%v NAT keepalive, %d in all: UDP 4500 is open", stamp(t), k.Src, k.Dst, k.Count)}}
+		}
+	}
+	for _, f := range s.esp[from].flows {
+		if f.UDP && f.Seen[to] != nil {
+			return true, s.espPlaces(from, to, "arrived on UDP 4500", 1)
+		}
+	}
+	return false, nil
+}
+
+func (s *story) msgs() []*path.Msg {
+	if s.a == nil {
+		return nil
+	}
+	return s.a.Msgs
+}
+
+// icmpAbout lists ICMP errors of a kind about what an end sent; code -1 is any.
+func (s *story) icmpAbout(sender int, typ, code int) []path.ICMP {
+	var out []path.ICMP
+	for _, e := range s.w.ICMP {
+		if e.About == sender && int(e.Type) == typ && (code < 0 || int(e.Code) == code) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func icmpPlaces(es []path.ICMP) []facts.Place {
+	var out []facts.Place
+	for i, e := range es {
+		if i >= 4 {
+			break
+		}
+		out = append(out, icmpPlace(e))
+	}
+	return out
+}
+
+// certs tells whether the negotiation authenticates by certificates: the chosen proposal
+// or a certificate request says so.
+func (s *story) certs() bool {
+	if s.a == nil {
+		return false
+	}
+	for _, n := range s.a.Negs {
+		for _, ps := range [][]facts.Proposal{n.Chosen, n.Offered} {
+			for _, p := range ps {
+				for _, t := range p.Transforms {
+					if strings.Contains(strings.ToUpper(t.Auth), "RSA") || strings.Contains(strings.ToUpper(t.Auth), "CERT") || strings.Contains(strings.ToUpper(t.Auth), "ECDSA") {
+						return true
+					}
+				}
+			}
+			if len(ps) > 0 && n.Version == 1 {
+				break
+			}
+		}
+	}
+	if s.n.Version != 2 {
+		return false
+	}
+	for _, m := range s.a.Msgs {
+		for _, p := range m.Payloads {
+			if strings.HasPrefix(strings.ToUpper(p.Name), "CERTREQ") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// moved tells whether messages of one end reached the other from more than one address,
+// and gives the first and the last of them as they were seen.
+func (s *story) moved(end int) (first, last *path.Msg, ok bool) {
+	for _, m := range s.msgs() {
+		if m.From != end {
+			continue
+		}
+		x := m.Rcvd()
+		if x == nil {
+			continue
+		}
+		if first == nil {
+			first = m
+			continue
+		}
+		if x.Src.Addr() != first.Rcvd().Src.Addr() {
+			last, ok = m, true
+		} else if ok {
+			ok, last = false, nil // back at the first address: copies of an older message
+			if x.Copy == 0 {
+				return first, nil, false
+			}
+		}
+	}
+	return first, last, ok
+}
+
+// next is the usual advice to capture the other end too.
+func (s *story) next(because string) []report.Next {
+	if s.both() {
+		return nil
+	}
+	miss := 0
+	if s.at(0) {
+		miss = 1
+	}
+	return []report.Next{{Collect: "a capture at " + s.name(miss) + " of the same time, beside this one", Because: because, Playbook: "capture-both-ends"}}
+}
+
+// device finds the tunnel's end that belongs to an end of the wire.
+func (s *story) device(end int) *End {
+	v := s.w.Ends[end].View
+	for _, e := range s.t.Ends {
+		if v != nil && e.Device != nil && (e.Device.Name != "" && e.Device.Name == v.Capture.Device) {
+			return e
+		}
+	}
+	for _, e := range s.t.Ends {
+		if slices.Contains(s.w.Ends[end].Addrs, e.Own) {
+			return e
+		}
+	}
+	return nil
+}
+
+// mend makes an action for one end: commands of its platform where that is known, of both
+// platforms, named, where it is not.
+func (s *story) mend(class report.Class, end int, asa, ios, steps []string, effect string) report.Action {
+	a := report.Action{Class: class, Commands: []string{}, Steps: slices.Clone(steps), Effect: effect}
+	platform := facts.UnknownPlatform
+	if end >= 0 {
+		if d := s.device(end); d != nil {
+			a.Device = d.Label()
+			platform = d.Device.Platform
+		} else if s.w.Ends[end].Name != "" {
+			a.Device = s.w.Ends[end].Name
+		} else if x := s.w.Public(end); x.IsValid() {
+			a.Device = x.String()
+		}
+	}
+	fill := func(cs []string) []string {
+		var out []string
+		peer := "<peer>"
+		if end >= 0 {
+			if x := s.w.Public(1 - end); x.IsValid() {
+				peer = x.String()
+			}
+		}
+		for _, c := range cs {
+			out = append(out, strings.ReplaceAll(c, "<peer>", peer))
+		}
+		return out
+	}
+	switch platform {
+	case facts.ASA:
+		a.Commands = fill(asa)
+	case facts.IOS:
+		a.Commands = fill(ios)
+	default:
+		if len(asa) > 0 {
+			a.Steps = append(a.Steps, "Cisco ASA: "+strings.Join(fill(asa), "; "))
+		}
+		if len(ios) > 0 {
+			a.Steps = append(a.Steps, "Cisco IOS: "+strings.Join(fill(ios), "; "))
+		}
+	}
+	if a.Commands == nil {
+		a.Commands = []string{}
+	}
+	return a
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "one " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

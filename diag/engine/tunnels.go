@@ -1,0 +1,334 @@
+package engine
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"vpnbot/diag/conditions"
+	"vpnbot/diag/facts"
+)
+
+// Named is a tunnel whose name and addresses are configured. Without one a tunnel is
+// named after its addresses.
+type Named struct {
+	Name    string
+	Addrs   []netip.Addr // the ends' public addresses
+	Devices []string     // the ends' device names, "" for an unmanaged end; same order as Addrs
+}
+
+// maxTunnels bounds what one bundle can make of itself: a log full of strangers'
+// addresses is not a thousand tunnels.
+const maxTunnels = 2000
+
+// cut makes the tunnels of a set: one per pair of a device and a peer it knows, both
+// ends together where both devices are there.
+func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
+	var gateways, clients []*facts.Device
+	for _, d := range set.Devices {
+		if isClient(d) {
+			clients = append(clients, d)
+		} else {
+			gateways = append(gateways, d)
+		}
+	}
+	peers := make(map[*facts.Device][]netip.Addr, len(gateways))
+	for _, d := range gateways {
+		peers[d] = peersOf(d)
+	}
+	var ends []*conditions.End
+	for _, d := range gateways {
+		all := map[netip.Addr]bool{}
+		for _, p := range peers[d] {
+			all[p] = true
+		}
+		for _, p := range peers[d] {
+			others := make(map[netip.Addr]bool, len(all))
+			for o := range all {
+				if o != p {
+					others[o] = true
+				}
+			}
+			ends = append(ends, &conditions.End{Device: d, Own: own(d, p), Peer: p, Peers: []netip.Addr{p}, Others: others})
+			if len(ends) >= maxTunnels {
+				break
+			}
+		}
+	}
+	var out []*conditions.Tunnel
+	used := map[*conditions.End]bool{}
+	add := func(es ...*conditions.End) {
+		t := &conditions.Tunnel{Ends: es, Clients: clients, Set: set}
+		for _, e := range es {
+			used[e] = true
+		}
+		name(t, named)
+		out = append(out, t)
+	}
+	// Both ends know each other, or one of them knows the other's own address.
+	for _, strict := range []bool{true, false} {
+		for i, a := range ends {
+			for _, b := range ends[i+1:] {
+				if used[a] || used[b] || a.Device == b.Device {
+					continue
+				}
+				ab, ba := owns(b.Device, a.Peer), owns(a.Device, b.Peer)
+				if ab && ba || !strict && (ab || ba) && (lonely(ends, used, a) || lonely(ends, used, b)) {
+					adopt(a, b)
+					add(a, b)
+				}
+			}
+		}
+	}
+	// A device that knows its peer's address, beside a device that names no peer at all.
+	for _, e := range ends {
+		if used[e] {
+			continue
+		}
+		for _, d := range gateways {
+			if d != e.Device && len(peers[d]) == 0 && owns(d, e.Peer) {
+				o := &conditions.End{Device: d, Own: e.Peer, Peer: e.Own, Others: map[netip.Addr]bool{}}
+				if e.Own.IsValid() {
+					o.Peers = []netip.Addr{e.Own}
+				}
+				add(e, o)
+				break
+			}
+		}
+	}
+	// Exactly two gateways and nothing that pairs them by address: they are the two ends
+	// all the same, or nobody would have put them into one bundle; a NAT or a wrong
+	// address hides it.
+	if len(gateways) == 2 && len(out) == 0 {
+		a, b := main(ends, gateways[0]), main(ends, gateways[1])
+		if a != nil && b != nil {
+			adopt(a, b)
+			add(a, b)
+		}
+	}
+	for _, e := range ends {
+		if !used[e] {
+			add(e)
+		}
+	}
+	for _, d := range gateways {
+		if !slices.ContainsFunc(out, func(t *conditions.Tunnel) bool {
+			return slices.ContainsFunc(t.Ends, func(e *conditions.End) bool { return e.Device == d })
+		}) {
+			add(&conditions.End{Device: d, Own: own(d, netip.Addr{}), Others: map[netip.Addr]bool{}})
+		}
+	}
+	if len(out) == 0 && len(clients) > 0 {
+		add()
+	}
+	return out
+}
+
+func isClient(d *facts.Device) bool {
+	if d.Role == facts.Client {
+		return true
+	}
+	return d.Platform == facts.UnknownPlatform && d.Config == nil && len(d.IKE) == 0 && len(d.IPsec) == 0 &&
+		len(d.Events) > 0 && !slices.ContainsFunc(d.Events, func(e facts.Event) bool { return e.Kind != "client" })
+}
+
+// adopt lets two ends that belong together know each other under every address in use.
+func adopt(a, b *conditions.End) {
+	for _, e := range [][2]*conditions.End{{a, b}, {b, a}} {
+		me, other := e[0], e[1]
+		for _, x := range append([]netip.Addr{other.Own}, other.Device.Addresses...) {
+			if x.IsValid() && !me.Others[x] && !slices.Contains(me.Peers, x) {
+				me.Peers = append(me.Peers, x)
+			}
+		}
+		if !me.Own.IsValid() && owns(me.Device, other.Peer) {
+			me.Own = other.Peer
+		}
+	}
+}
+
+func lonely(ends []*conditions.End, used map[*conditions.End]bool, e *conditions.End) bool {
+	n := 0
+	for _, o := range ends {
+		if o.Device == e.Device && !used[o] {
+			n++
+		}
+	}
+	return n == 1
+}
+
+func main(ends []*conditions.End, d *facts.Device) *conditions.End {
+	for _, e := range ends {
+		if e.Device == d {
+			return e
+		}
+	}
+	return nil
+}
+
+func owns(d *facts.Device, a netip.Addr) bool {
+	return a.IsValid() && slices.Contains(d.Addresses, a)
+}
+
+// own is the address under which a device talks to a peer: what an SA says, else the
+// interface that holds the crypto map, else the first address known.
+func own(d *facts.Device, peer netip.Addr) netip.Addr {
+	for _, sa := range d.IPsec {
+		if peer.IsValid() && sa.Peer == peer && sa.Local.IsValid() {
+			return sa.Local
+		}
+	}
+	for _, sa := range d.IKE {
+		if peer.IsValid() && sa.Remote == peer && sa.Local.IsValid() {
+			return sa.Local
+		}
+	}
+	if len(d.Addresses) > 0 {
+		return d.Addresses[0]
+	}
+	return netip.Addr{}
+}
+
+// peersOf lists the addresses a device treats as VPN peers, the ones with trouble or
+// traffic first: SAs, then VPN log lines, then what is only configured.
+func peersOf(d *facts.Device) []netip.Addr {
+	var out []netip.Addr
+	seen := map[netip.Addr]bool{}
+	add := func(a netip.Addr) {
+		if a.IsValid() && !a.IsUnspecified() && !seen[a] && !slices.Contains(d.Addresses, a) {
+			seen[a] = true
+			out = append(out, a)
+		}
+	}
+	for _, sa := range d.IKE {
+		add(sa.Remote)
+	}
+	for _, sa := range d.IPsec {
+		add(sa.Peer)
+	}
+	for _, s := range d.Sessions {
+		add(s.Peer)
+	}
+	if c := d.Config; c != nil {
+		for _, m := range c.MapEntries {
+			for _, p := range m.Peers {
+				add(p)
+			}
+		}
+		for _, tg := range c.TunnelGroups {
+			if a, err := netip.ParseAddr(tg.Name); err == nil {
+				add(a)
+			}
+		}
+		for _, k := range c.Keys {
+			if k.Peer.IsSingleIP() {
+				add(k.Peer.Addr())
+			}
+		}
+		for _, i := range c.Interfaces {
+			if i.Protection != "" {
+				add(i.TunnelDst)
+			}
+		}
+	}
+	configured := len(out)
+	counts := map[netip.Addr]int{}
+	var order []netip.Addr
+	for _, ev := range d.Events {
+		if vpnEvent(ev) && ev.Peer.IsValid() && !seen[ev.Peer] && !slices.Contains(d.Addresses, ev.Peer) {
+			if counts[ev.Peer] == 0 {
+				order = append(order, ev.Peer)
+			}
+			counts[ev.Peer]++
+		}
+	}
+	// Strangers that knock are no tunnels where the device's own peers are known, unless
+	// the log is about hardly anything else.
+	slices.SortStableFunc(order, func(a, b netip.Addr) int { return cmp.Compare(counts[b], counts[a]) })
+	for i, a := range order {
+		if configured > 0 && i >= 20 {
+			break
+		}
+		add(a)
+	}
+	return out
+}
+
+// vpnEvent tells whether an event is about IKE or IPsec with a peer.
+func vpnEvent(ev facts.Event) bool {
+	switch ev.Kind {
+	case "debug", "client":
+		return true
+	case "asa":
+		if len(ev.ID) == 6 {
+			switch ev.ID[:3] {
+			case "713", "715", "714", "750", "751", "752", "113", "402", "737", "722", "716", "717", "720":
+				return true
+			}
+		}
+		return false
+	case "ios":
+		return len(ev.ID) > 6 && (ev.ID[:6] == "CRYPTO" || ev.ID[:5] == "IPSEC" || ev.ID[:5] == "IKEV2")
+	}
+	return false
+}
+
+// name gives a tunnel its addresses and its name: the configured one, else "A,B".
+func name(t *conditions.Tunnel, named []Named) {
+	var addrs []netip.Addr
+	add := func(a netip.Addr) {
+		if a.IsValid() && !slices.Contains(addrs, a) && len(addrs) < 2 {
+			addrs = append(addrs, a)
+		}
+	}
+	for _, e := range t.Ends {
+		add(e.Own)
+	}
+	for _, e := range t.Ends {
+		add(e.Peer)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	t.Addrs = addrs
+	for _, n := range named {
+		if matches(t, n) {
+			t.Name = n.Name
+			return
+		}
+	}
+	switch {
+	case len(addrs) == 2:
+		t.Name = addrs[0].String() + "," + addrs[1].String()
+	case len(addrs) == 1:
+		t.Name = addrs[0].String()
+	case len(t.Ends) > 0:
+		t.Name = t.Ends[0].Label()
+	case len(t.Clients) > 0 && t.Clients[0].Name != "":
+		t.Name = t.Clients[0].Name
+	default:
+		t.Name = "unknown"
+	}
+}
+
+func matches(t *conditions.Tunnel, n Named) bool {
+	hit := 0
+	for _, a := range n.Addrs {
+		if slices.Contains(t.Addrs, a) {
+			hit++
+			continue
+		}
+		for _, e := range t.Ends {
+			if e.Mine(a) || e.Known(a) {
+				hit++
+				break
+			}
+		}
+	}
+	if hit >= 2 || hit == 1 && len(n.Addrs) == 1 {
+		return true
+	}
+	if len(t.Ends) != 2 {
+		return false
+	}
+	return len(n.Devices) == 2 && n.Devices[0] != "" && n.Devices[1] != "" &&
+		slices.Contains(n.Devices, t.Ends[0].Device.Name) && slices.Contains(n.Devices, t.Ends[1].Device.Name)
+}
