@@ -1,0 +1,173 @@
+// Package approval is the law of approved repairs: the states of a proposal, the steps
+// between them, and the policy that says whether one may be approved or run now. It is
+// pure: the store asks it inside its transactions, nothing here waits or writes.
+//
+// The machine is drawn in docs/approvals.md.
+package approval
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// State of a proposal (contracts/slack.md).
+type State string
+
+// States. Everything but Proposed, Approved and Running is final.
+const (
+	Proposed   State = "proposed"
+	Approved   State = "approved"
+	Rejected   State = "rejected"
+	Expired    State = "expired"
+	Superseded State = "superseded"
+	Withdrawn  State = "withdrawn"
+	Running    State = "running"
+	Succeeded  State = "succeeded" // the commands were accepted; whether it helped is the outcome's word
+	Failed     State = "failed"
+	Unknown    State = "unknown" // a run whose end nobody saw; never repeated
+)
+
+var steps = map[State][]State{
+	Proposed: {Approved, Rejected, Expired, Superseded, Withdrawn},
+	Approved: {Running, Expired, Superseded},
+	Running:  {Succeeded, Failed, Unknown},
+}
+
+// States lists all of them.
+func States() []State {
+	return []State{Proposed, Approved, Rejected, Expired, Superseded, Withdrawn, Running, Succeeded, Failed, Unknown}
+}
+
+// Allowed tells whether a proposal may go from one state to the other.
+func Allowed(from, to State) bool { return slices.Contains(steps[from], to) }
+
+// Final tells whether nothing follows.
+func (s State) Final() bool { return len(steps[s]) == 0 }
+
+// CommandState is what became of one command of a proposal.
+type CommandState string
+
+// States of a command. NotSent is final after its proposal's end.
+const (
+	NotSent          CommandState = "not sent"
+	CommandRunning   CommandState = "running"
+	CommandSucceeded CommandState = "succeeded"
+	CommandFailed    CommandState = "failed"
+	CommandUnknown   CommandState = "unknown"
+)
+
+// Policy is what the configuration says about repairs.
+type Policy struct {
+	Enabled     bool
+	FourEyes    bool
+	TTL         time.Duration // of an unanswered proposal
+	StartWithin time.Duration // of the approval; later it is expired
+	PerTunnel   int           // runs per tunnel and hour
+	PerDevice   int           // runs per device and hour
+	MaxRunning  int           // at once, over all replicas
+	Freeze      []Window
+}
+
+// Window is a time without repairs: it opens whenever the schedule fires and stays open for For.
+type Window struct {
+	Schedule Schedule
+	For      time.Duration
+	Reason   string
+}
+
+// Schedule tells the next time after t; it is what bot/schedule parses.
+type Schedule interface{ Next(t time.Time) time.Time }
+
+// Open tells whether the window is open and until when.
+func (w Window) Open(now time.Time) (until time.Time, open bool) {
+	t := w.Schedule.Next(now.Add(-w.For))
+	if t.IsZero() || t.After(now) {
+		return time.Time{}, false
+	}
+	// A later opening within the window makes it longer.
+	for range 1000 {
+		until = t.Add(w.For)
+		next := w.Schedule.Next(t)
+		if next.IsZero() || next.After(now) {
+			break
+		}
+		t = next
+	}
+	return until, true
+}
+
+// Load is what the store counted, over all replicas, in the transaction that asks.
+type Load struct {
+	Paused      bool
+	PausedBy    string
+	PauseReason string
+	Running     int            // other proposals that are approved or running
+	Tunnel      int            // runs for this tunnel that began within the last hour
+	Devices     map[string]int // the same per device
+}
+
+// Refusal is why something was not done: a stable code and a sentence for people.
+type Refusal struct {
+	Code  string // disabled, paused, freeze, limit-tunnel, limit-device, busy, four-eyes, expired, state, gone, command, owner
+	Words string
+}
+
+func (r *Refusal) Error() string { return r.Words }
+
+// Refuse builds a refusal.
+func Refuse(code, format string, args ...any) *Refusal {
+	return &Refusal{Code: code, Words: fmt.Sprintf(format, args...)}
+}
+
+// Check says whether a repair may be approved or run now; nil when it may.
+func (p Policy) Check(now time.Time, l Load) *Refusal {
+	if !p.Enabled {
+		return Refuse("disabled", "This installation only reads: approval.enabled is false. The commands can be pasted by hand.")
+	}
+	if l.Paused {
+		why := ""
+		if l.PauseReason != "" {
+			why = " (" + l.PauseReason + ")"
+		}
+		return Refuse("paused", "Repairs are paused by %s%s. An admin ends it with `resume`.", orSomeone(l.PausedBy), why)
+	}
+	for _, w := range p.Freeze {
+		if until, open := w.Open(now); open {
+			why := ""
+			if w.Reason != "" {
+				why = " (" + w.Reason + ")"
+			}
+			return Refuse("freeze", "A freeze window is open until %s%s: no repairs.", until.UTC().Format("Mon 2006-01-02 15:04 UTC"), why)
+		}
+	}
+	if p.MaxRunning > 0 && l.Running >= p.MaxRunning {
+		return Refuse("busy", "Another repair is running (%d at once are allowed). Try again when it has ended.", p.MaxRunning)
+	}
+	if p.PerTunnel > 0 && l.Tunnel >= p.PerTunnel {
+		return Refuse("limit-tunnel", "This tunnel was repaired %d times within the last hour; the limit is %d. What does not last needs another remedy.", l.Tunnel, p.PerTunnel)
+	}
+	for _, d := range slices.Sorted(keys(l.Devices)) {
+		if n := l.Devices[d]; p.PerDevice > 0 && n >= p.PerDevice {
+			return Refuse("limit-device", "%s had %d repairs within the last hour; the limit is %d.", d, n, p.PerDevice)
+		}
+	}
+	return nil
+}
+
+func keys(m map[string]int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func orSomeone(user string) string {
+	if user == "" {
+		return "an admin"
+	}
+	return "<@" + user + ">"
+}
