@@ -204,6 +204,8 @@ type ACE struct {
 	Permit   bool
 	Proto    string         // ip, tcp, udp, esp, icmp ...; a service group's name when it is one
 	Src, Dst []netip.Prefix // expanded; empty with SrcAny/DstAny false means "not resolved"
+	SrcName  string         // object or object-group (or ASA name) that Src came from, "" for literals
+	DstName  string
 	SrcAny   bool
 	DstAny   bool
 	SrcPort  string // "eq 25", "range 1 2", ""
@@ -218,7 +220,10 @@ type ACE struct {
 type Object struct {
 	Name     string
 	Group    bool
-	Prefixes []netip.Prefix
+	Prefixes []netip.Prefix // with those of nested groups
+	Refs     []string       // nested objects and groups, as named
+	Service  bool           // a service or protocol object: no networks
+	FQDN     string
 	NAT      *NATRule
 	Place    Place
 }
@@ -233,6 +238,7 @@ type NATRule struct {
 	ID         int // 8.2 nat id
 	SrcReal    []netip.Prefix
 	SrcMapped  []netip.Prefix
+	Names      NATNames // the objects that the prefixes came from
 	SrcAny     bool
 	DstReal    []netip.Prefix
 	DstMapped  []netip.Prefix
@@ -248,6 +254,9 @@ type NATRule struct {
 	Order      int
 	Place      Place
 }
+
+// NATNames are the objects or groups that an ASA rule names, "" for literals and any.
+type NATNames struct{ SrcReal, SrcMapped, DstReal, DstMapped string }
 
 // RouteMap is one sequence of an IOS route-map.
 type RouteMap struct {
