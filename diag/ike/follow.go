@@ -1,0 +1,614 @@
+package ike
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"vpnbot/diag/facts"
+)
+
+// Bounds of what is kept of one capture.
+const (
+	maxNegotiations = 100000
+	manyNegotiation = 1000 // from here on less is kept of each
+	maxMessages     = 400  // of one negotiation: the first ones and the last ones
+	fewMessages     = 48
+	maxKeepalives   = 4096
+	maxGarbage      = 1024
+	maxHosts        = 1024
+	maxProtocols    = 8
+	maxOrphans      = 1024
+	maxICMP         = 4096
+	maxKeepTimes    = 64
+	maxPaths        = 16
+)
+
+// message is a message while the file is being read.
+type message struct {
+	facts.Message
+	next   uint8 // first payload
+	major  uint8
+	natSrc natState
+	natDst natState
+	hasSA  bool
+	inner  *header // of a message cut by payload 132, known from its first piece
+	fragID uint16
+}
+
+// negotiation is an IKE SA while the file is being read.
+type negotiation struct {
+	facts.Negotiation
+	addrs [4]addr // some of the addresses it was seen with
+	known int
+	twin  *negotiation // another one with the same cookie between other ends
+	head  []message
+	tail  []message // ring
+	at    int
+	left  int
+
+	offered, chosen [2]*sa // by direction of the first packet's ends
+	vendors         []vendorSeen
+	natt            [2]bool // announced, by direction: [0] from ends[0]
+	pieces          *pieces
+}
+
+// sa is an SA payload in the clear and who sent it.
+type sa struct {
+	src       netip.AddrPort
+	resp      bool
+	proposals []facts.Proposal
+}
+
+type vendorSeen struct {
+	name string
+	src  netip.AddrPort
+}
+
+// follower is the state of one pass.
+type follower struct {
+	opt  Options
+	c    *facts.Capture
+	re   *reassembler
+	pkt  ipPacket
+	dec  decoded
+	last int64 // highest time so far
+	min  int64
+	max  int64
+
+	byCookie map[uint64]*negotiation
+	order    []*negotiation // oldest first
+	dropped  int
+
+	flows     map[flowKey]*flow
+	flowOrder []*flow
+	lastFlow  *flow
+
+	keep     map[pairKey]int
+	garbage  map[garbageKey]int
+	hosts    map[hostKey]*hostTraffic
+	hostSeq  []*hostTraffic
+	lastHost *hostTraffic
+	tcp      map[pairKey]*tcpConn
+	tcpOrder []*tcpConn
+	natt     map[pairKey]bool // pairs of ends on unusual ports that carry the non-ESP marker
+	payloads map[uint64][]facts.Payload
+	ikePorts map[uint16]bool
+	tcpPorts map[uint16]bool
+
+	linkZero, linkOther int // IKE frames with and without made-up link headers
+}
+
+// pairKey is one direction between two ends.
+type pairKey struct {
+	src, dst     addr
+	sport, dport uint16
+}
+
+type garbageKey struct {
+	pairKey
+	what string
+}
+
+func newFollower(name, source string, opt Options) *follower {
+	f := &follower{
+		opt: opt, c: &facts.Capture{Name: name, Source: source},
+		byCookie: map[uint64]*negotiation{},
+		flows:    map[flowKey]*flow{},
+		keep:     map[pairKey]int{},
+		garbage:  map[garbageKey]int{},
+		hosts:    map[hostKey]*hostTraffic{},
+		tcp:      map[pairKey]*tcpConn{},
+		natt:     map[pairKey]bool{},
+		payloads: map[uint64][]facts.Payload{},
+		ikePorts: map[uint16]bool{},
+		tcpPorts: map[uint16]bool{10000: true},
+		min:      math.MaxInt64, max: math.MinInt64,
+	}
+	for _, p := range opt.IKEPorts {
+		f.ikePorts[p] = true
+	}
+	for _, p := range opt.CTCPPorts {
+		f.tcpPorts[p] = true
+	}
+	f.re = newReassembler(f.datagram)
+	return f
+}
+
+// record takes one record of the file.
+func (f *follower) record(r *record) {
+	f.c.Packets++
+	f.min, f.max = min(f.min, r.ts), max(f.max, r.ts)
+	if len(r.data) < r.wire {
+		f.c.Snapped++
+	}
+	o := ipOffset(r.link, r.data)
+	if o < 0 || o >= len(r.data) {
+		return
+	}
+	p := &f.pkt
+	if !parseIP(r.data[o:], r.wire-o, p) {
+		return
+	}
+	p.n, p.ts = r.n, r.ts
+	if p.fragment() {
+		switch p.proto {
+		case protoUDP, protoESP, protoTCP:
+			f.re.add(p)
+		default:
+			f.other(p, "")
+		}
+		return
+	}
+	f.packet(p)
+}
+
+// datagram takes a datagram from the reassembly, complete or not.
+func (f *follower) datagram(d *datagram) {
+	if !d.hasFirst {
+		f.orphan(d)
+		return
+	}
+	p := d.head
+	p.more, p.frag = false, d
+	p.data = d.buf[:min(d.prefix(), len(d.buf))]
+	if p.proto == protoESP {
+		p.data = d.buf[:min(len(d.buf), d.good)]
+	}
+	head := p.total - p.length
+	if d.end >= 0 {
+		p.length = d.end
+	} else {
+		p.length = max(p.length, d.have[len(d.have)-1].to)
+	}
+	p.total = head + p.length
+	f.packet(&p)
+}
+
+func (f *follower) orphan(d *datagram) {
+	if len(f.c.Orphans) >= maxOrphans {
+		return
+	}
+	f.c.Orphans = append(f.c.Orphans, facts.FragmentGroup{
+		Src: d.key.src.netip(), Dst: d.key.dst.netip(), Proto: d.key.proto, IPID: uint16(d.key.id), Fragments: d.frags,
+	})
+}
+
+// packet sorts one whole packet by its kind.
+func (f *follower) packet(p *ipPacket) {
+	switch p.proto {
+	case protoESP:
+		f.esp(p, ends{src: p.src, dst: p.dst}, p.data, p.length, viaIP)
+	case protoUDP:
+		f.udp(p)
+	case protoTCP:
+		f.tcpSegment(p)
+	case protoICMP:
+		f.icmp4(p)
+	case protoICMPv6:
+		f.icmp6(p)
+	default:
+		f.other(p, "")
+	}
+}
+
+// udp tells IKE, ESP in UDP, keepalives and what is none of these.
+func (f *follower) udp(p *ipPacket) {
+	if len(p.data) < 8 {
+		f.other(p, "")
+		return
+	}
+	e := ends{p.src, p.dst, binary.BigEndian.Uint16(p.data), binary.BigEndian.Uint16(p.data[2:])}
+	n := int(binary.BigEndian.Uint16(p.data[4:])) - 8
+	if n < 0 || n > p.length-8 && (p.frag == nil || p.frag.end >= 0) {
+		n = p.length - 8 // offloading, or a length that lies
+	}
+	b := p.data[8:]
+	if len(b) > n {
+		b = b[:n]
+	}
+	switch {
+	case e.sport == 4500 || e.dport == 4500:
+		f.encapsulated(p, e, b, n)
+	case e.sport == 500 || e.dport == 500:
+		f.plain(p, e, b, n)
+	case len(f.ikePorts) > 0 && (f.ikePorts[e.sport] || f.ikePorts[e.dport]),
+		len(f.natt) > 0 && f.natt[pairKey{e.src, e.dst, e.sport, e.dport}]:
+		f.encapsulated(p, e, b, n)
+	default:
+		f.unusual(p, e, b, n)
+	}
+}
+
+// plain reads what stands on port 500: IKE without a marker.
+func (f *follower) plain(p *ipPacket, e ends, b []byte, n int) {
+	if len(b) >= 4+headerLen && binary.BigEndian.Uint32(b) == 0 { // a peer that marks everything
+		if h, _ := parseHeader(b[4:]); h.wrong(n-4) == "" {
+			f.ike(p, e, b[4:], n-4, "udp")
+			return
+		}
+	}
+	if n == 1 && len(b) == 1 && b[0] == 0xff {
+		f.keepalive(p, e)
+		return
+	}
+	f.ike(p, e, b, n, "udp")
+}
+
+// encapsulated reads what stands on port 4500 (RFC 3948): a keepalive, IKE after four zero
+// bytes, or ESP.
+func (f *follower) encapsulated(p *ipPacket, e ends, b []byte, n int) {
+	switch {
+	case n == 1 && (len(b) == 0 || b[0] == 0xff):
+		f.keepalive(p, e)
+	case n < 8 || len(b) < 8:
+		f.junk(p, e, "too short")
+	case binary.BigEndian.Uint32(b) == 0:
+		f.ike(p, e, b[4:], n-4, "udp")
+	default:
+		// Some send the marker only when both ports are 4500.
+		if h, ok := parseHeader(b); ok && h.wrong(n) == "" {
+			f.ike(p, e, b, n, "udp")
+			return
+		}
+		if b[0]&0xc0 == 0 && binary.BigEndian.Uint32(b[4:]) == 0x2112a442 { // RFC 8489 section 5
+			f.junk(p, e, "STUN")
+			return
+		}
+		if binary.BigEndian.Uint32(b) < 256 { // reserved, RFC 4303 section 2.1
+			f.junk(p, e, "reserved SPI")
+			return
+		}
+		f.esp(p, e, b, n, viaUDP)
+	}
+}
+
+// unusual looks for IKE on translated ports on both sides: only a known cookie counts.
+func (f *follower) unusual(p *ipPacket, e ends, b []byte, n int) {
+	marked := b
+	if len(b) >= 4+headerLen && binary.BigEndian.Uint32(b) == 0 {
+		marked = b[4:]
+	}
+	if h, ok := parseHeader(marked); ok && h.wrong(n-(len(b)-len(marked))) == "" && f.byCookie[h.init] != nil {
+		if len(marked) < len(b) && len(f.natt) < 4096 {
+			f.natt[pairKey{e.src, e.dst, e.sport, e.dport}] = true
+			f.natt[pairKey{e.dst, e.src, e.dport, e.sport}] = true
+		}
+		f.ike(p, e, marked, n-(len(b)-len(marked)), "udp")
+		return
+	}
+	f.other(p, "")
+}
+
+// ike takes one message: b as far as captured, n bytes on the wire.
+func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
+	h, ok := parseHeader(b)
+	if !ok {
+		if len(b) < 20 || n < headerLen {
+			f.junk(p, e, "too short")
+			return
+		}
+		// Snapped within the header: what is there is used.
+		var full [headerLen]byte
+		copy(full[:], b)
+		binary.BigEndian.PutUint32(full[24:], uint32(n))
+		h, _ = parseHeader(full[:])
+	}
+	if what := h.wrong(n); what != "" {
+		f.junk(p, e, what)
+		return
+	}
+	d := &f.dec
+	if ok {
+		decode(b, &h, e, d)
+	} else {
+		d.reset()
+		d.encrypted = h.major == 1 && h.flags&flagEncrypted != 0
+	}
+	g := f.find(&h, e)
+	if g == nil {
+		if d.malformed != "" && h.resp == 0 {
+			// A stranger's broken first message is no attempt of anybody to build a tunnel.
+			f.junk(p, e, d.malformed)
+			return
+		}
+		g = f.open(&h, e, transport)
+	}
+	m := message{next: h.next, major: h.major, natSrc: d.natSrc, natDst: d.natDst, hasSA: d.hasSA || h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2}
+	m.Message = facts.Message{
+		Packet: p.n, Time: stamp(p.ts), Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport),
+		IPLength: p.total, IPID: uint16(p.id), DF: p.df && !p.v6, TTL: p.ttl, DSCP: p.dscp,
+		InitSPI: h.init, RespSPI: h.resp, Exchange: h.exchange, MessageID: h.msgID, Flags: h.flags,
+		Length: int(h.length), Captured: len(b), Encrypted: d.encrypted,
+		Payloads: f.intern(d.payloads), Notifies: slices.Clone(d.notifies), Deletes: d.deletes,
+		Part: d.part, Parts: d.parts, CopyOf: -1, DuplicateOf: -1, Complete: true, Malformed: d.malformed,
+	}
+	if len(b) >= n {
+		m.Hash = hash64(b[:n])
+	}
+	if k := min(44, n); len(b) >= k {
+		m.Head = hash64(b[:k])
+	}
+	if fr := p.frag; fr != nil {
+		m.Fragments = fr.frags
+		m.Complete = fr.complete()
+		for _, x := range fr.frags {
+			m.Packets = append(m.Packets, x.Packet)
+			if x.Time.Before(m.Time) {
+				m.Time = x.Time
+			}
+		}
+		if fr.overlap {
+			m.Malformed = "overlapping fragments"
+		}
+		if !m.Complete && fr.end < 0 {
+			m.IPLength = p.total - p.length + n + 8
+			if transport == "udp" && len(b) > 0 && (e.sport == 4500 || e.dport == 4500) {
+				m.IPLength += 4
+			}
+		}
+	} else {
+		m.Packets = []int{p.n}
+	}
+	if d.piece != nil {
+		f.piece(g, &m, &h, e, d)
+	}
+	f.learn(g, &m, d, e)
+	g.add(m, f.keepMessages())
+}
+
+func (f *follower) keepMessages() int {
+	if len(f.order) > manyNegotiation {
+		return fewMessages
+	}
+	return maxMessages
+}
+
+// add keeps the first messages and, in a ring, the last ones.
+func (g *negotiation) add(m message, limit int) {
+	if len(g.head) < limit*2/3 {
+		g.head = append(g.head, m)
+		return
+	}
+	if len(g.tail) < limit/3 {
+		g.tail = append(g.tail, m)
+		return
+	}
+	g.tail[g.at] = m
+	g.at = (g.at + 1) % len(g.tail)
+	g.left++
+}
+
+// find returns the negotiation of a message: by the initiator's cookie and a shared end.
+// Addresses and ports may move, and the responder's cookie may change.
+func (f *follower) find(h *header, e ends) *negotiation {
+	for g := f.byCookie[h.init]; g != nil; g = g.twin {
+		if g.Version != int(h.major) {
+			continue
+		}
+		if g.met(e.src) || g.met(e.dst) {
+			g.meet(e.src)
+			g.meet(e.dst)
+			return g
+		}
+		if h.resp != 0 && slices.Contains(g.RespSPIs, h.resp) { // both ends translated
+			g.meet(e.src)
+			g.meet(e.dst)
+			return g
+		}
+	}
+	return nil
+}
+
+func (g *negotiation) met(a addr) bool {
+	for i := range g.known {
+		if g.addrs[i] == a {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *negotiation) meet(a addr) {
+	if g.known < len(g.addrs) && !g.met(a) {
+		g.addrs[g.known] = a
+		g.known++
+	}
+}
+
+func (f *follower) open(h *header, e ends, transport string) *negotiation {
+	if len(f.order) >= maxNegotiations {
+		f.drop(f.order[0])
+		f.order = f.order[1:]
+		f.dropped++
+	}
+	g := &negotiation{}
+	g.InitSPI, g.Version, g.Transport = h.init, int(h.major), transport
+	g.meet(e.src)
+	g.meet(e.dst)
+	g.twin = f.byCookie[h.init]
+	f.byCookie[h.init] = g
+	f.order = append(f.order, g)
+	return g
+}
+
+func (f *follower) drop(old *negotiation) {
+	g := f.byCookie[old.InitSPI]
+	if g == old {
+		if g.twin == nil {
+			delete(f.byCookie, old.InitSPI)
+		} else {
+			f.byCookie[old.InitSPI] = g.twin
+		}
+		return
+	}
+	for ; g != nil; g = g.twin {
+		if g.twin == old {
+			g.twin = old.twin
+			return
+		}
+	}
+}
+
+// learn takes from a message what belongs to the whole negotiation.
+func (f *follower) learn(g *negotiation, m *message, d *decoded, e ends) {
+	if m.RespSPI != 0 && !slices.Contains(g.RespSPIs, m.RespSPI) && len(g.RespSPIs) < 16 {
+		g.RespSPIs = append(g.RespSPIs, m.RespSPI)
+	}
+	if d.hasSA && len(d.proposals) > 0 && (m.major == 1 || m.Exchange == exSAInit) {
+		resp := m.RespSPI != 0
+		if m.major == 2 {
+			resp = m.Flags&flagResponse != 0
+		}
+		i := 0
+		if resp {
+			i = 1
+		}
+		if g.offered[i] == nil {
+			g.offered[i] = &sa{src: m.Src, resp: resp, proposals: d.proposals}
+		}
+	}
+	for _, v := range d.vendors {
+		if len(g.vendors) < 48 && !slices.Contains(g.vendors, vendorSeen{v, m.Src}) {
+			g.vendors = append(g.vendors, vendorSeen{v, m.Src})
+		}
+	}
+	if d.fragOffer {
+		g.FragIKE = true
+	}
+	if d.identity != "" && g.Identity == "" && m.major == 1 && m.RespSPI == 0 {
+		g.Identity = d.identity
+	}
+	if d.natOffer {
+		i := 0
+		if m.RespSPI != 0 && (m.major == 1 || m.Flags&flagResponse != 0) {
+			i = 1
+		}
+		g.natt[i] = true
+	}
+	if g.Transport == "udp" && (e.sport == 4500 || e.dport == 4500) {
+		g.Floated = true
+	}
+}
+
+// intern shares equal lists of payloads: devices of one kind send the same ones.
+func (f *follower) intern(ps []facts.Payload) []facts.Payload {
+	if len(ps) == 0 {
+		return nil
+	}
+	const prime = 1099511628211
+	h := uint64(14695981039346656037)
+	for i := range ps {
+		h = (h ^ uint64(ps[i].Type)) * prime
+		h = (h ^ uint64(ps[i].Length)) * prime
+		for _, c := range []byte(ps[i].Text) {
+			h = (h ^ uint64(c)) * prime
+		}
+	}
+	if known, ok := f.payloads[h]; ok && slices.Equal(known, ps) {
+		return known
+	}
+	own := slices.Clone(ps)
+	if len(f.payloads) < 4096 {
+		f.payloads[h] = own
+	}
+	return own
+}
+
+// hash64 is the same for the same bytes in every capture.
+func hash64(b []byte) uint64 {
+	s := sha256.Sum256(b)
+	return max(binary.BigEndian.Uint64(s[:]), 1)
+}
+
+func (f *follower) keepalive(p *ipPacket, e ends) {
+	k := pairKey{e.src, e.dst, e.sport, e.dport}
+	i, ok := f.keep[k]
+	if !ok {
+		if len(f.c.Keepalives) >= maxKeepalives {
+			return
+		}
+		i = len(f.c.Keepalives)
+		f.keep[k] = i
+		f.c.Keepalives = append(f.c.Keepalives, facts.Keepalive{
+			Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport), First: stamp(p.ts), Last: stamp(p.ts), FirstPacket: p.n,
+		})
+	}
+	a := &f.c.Keepalives[i]
+	a.Count++
+	a.LastPacket = p.n
+	if t := stamp(p.ts); t.After(a.Last) {
+		a.Last = t
+	} else if t.Before(a.First) {
+		a.First = t
+	}
+	if len(a.Packets) < maxKeepTimes {
+		a.Packets = append(a.Packets, p.n)
+		a.Times = append(a.Times, stamp(p.ts))
+	}
+}
+
+// junk counts what stands on an IKE port and is nothing of IPsec.
+func (f *follower) junk(p *ipPacket, e ends, what string) {
+	k := garbageKey{pairKey{e.src, e.dst, e.sport, e.dport}, what}
+	i, ok := f.garbage[k]
+	if !ok {
+		if len(f.c.Garbage) >= maxGarbage {
+			return
+		}
+		i = len(f.c.Garbage)
+		f.garbage[k] = i
+		f.c.Garbage = append(f.c.Garbage, facts.Garbage{
+			Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport), What: what, FirstPacket: p.n,
+		})
+	}
+	f.c.Garbage[i].Count++
+	f.c.Garbage[i].LastPacket = p.n
+}
+
+// finish closes the pass and hands over what was seen.
+func (f *follower) finish() *facts.Capture {
+	f.re.flush()
+	c := f.c
+	if c.Packets > 0 {
+		c.First, c.Last = stamp(f.min), stamp(f.max)
+	}
+	c.Dropped = f.dropped
+	c.Negotiations = make([]*facts.Negotiation, 0, len(f.order))
+	for i, g := range f.order {
+		c.Negotiations = append(c.Negotiations, g.finish())
+		f.order[i] = nil
+	}
+	sort.SliceStable(c.Negotiations, func(i, j int) bool {
+		return c.Negotiations[i].Messages[0].Time.Before(c.Negotiations[j].Messages[0].Time)
+	})
+	f.finishFlows()
+	f.finishHosts()
+	f.finishTCP()
+	sort.SliceStable(c.ICMP, func(i, j int) bool { return c.ICMP[i].Time.Before(c.ICMP[j].Time) })
+	c.MadeUp = f.linkZero > 0 && f.linkOther == 0
+	return c
+}

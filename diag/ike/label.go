@@ -1,0 +1,619 @@
+package ike
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"vpnbot/diag/facts"
+)
+
+// finish puts the messages of a negotiation in order of time, finds out who is who, what is
+// a copy of what, and what each message is called.
+func (g *negotiation) finish() *facts.Negotiation {
+	ms := make([]message, 0, len(g.head)+len(g.tail))
+	ms = append(ms, g.head...)
+	ms = append(ms, g.tail[g.at:]...)
+	ms = append(ms, g.tail[:g.at]...)
+	g.head, g.tail = nil, nil
+	sort.SliceStable(ms, func(i, j int) bool { return ms[i].Time.Before(ms[j].Time) })
+	g.Omitted = g.left
+
+	g.sides(ms)
+	g.paths(ms)
+	copies(ms)
+	g.steps(ms)
+	g.natSides(ms)
+	g.chosenProposals()
+
+	n := g.Negotiation // a copy: what only the pass needed goes
+	n.Messages = make([]facts.Message, len(ms))
+	for i := range ms {
+		n.Messages[i] = ms[i].Message
+	}
+	return &n
+}
+
+// sides decides who began and marks each message with its direction.
+func (g *negotiation) sides(ms []message) {
+	if g.Version == 2 {
+		for i := range ms {
+			ms[i].FromInitiator = ms[i].Flags&flagInitiator != 0
+		}
+		m := &ms[0]
+		g.Initiator, g.Responder = m.Src, m.Dst
+		if !m.FromInitiator {
+			g.Initiator, g.Responder = m.Dst, m.Src
+		}
+		g.RoleKnown = true // every message carries the flag
+		return
+	}
+	g.Initiator, g.Responder, g.RoleKnown = firstSides(ms)
+	init := []netip.Addr{g.Initiator.Addr()}
+	resp := []netip.Addr{g.Responder.Addr()}
+	for i := range ms {
+		m := &ms[i]
+		s, d := m.Src.Addr(), m.Dst.Addr()
+		sI, sR := slices.Contains(init, s), slices.Contains(resp, s)
+		dI, dR := slices.Contains(init, d), slices.Contains(resp, d)
+		switch {
+		case sI && sR: // both ends at one address: the ports tell
+			m.FromInitiator = m.Src == g.Initiator && m.Src != g.Responder || m.Src != g.Responder && m.Dst == g.Responder || m.RespSPI == 0
+		case sR:
+			if !dI && !dR && len(init) < maxPaths {
+				init = append(init, d)
+			}
+		case dR:
+			m.FromInitiator = true
+			if !sI && len(init) < maxPaths {
+				init = append(init, s)
+			}
+		case sI: // to an end not seen before
+			m.FromInitiator = true
+			if len(resp) < maxPaths {
+				resp = append(resp, d)
+			}
+		case dI:
+			if len(resp) < maxPaths {
+				resp = append(resp, s)
+			}
+		default:
+			m.FromInitiator = m.RespSPI == 0
+		}
+	}
+}
+
+// firstSides guesses the roles of an IKEv1 negotiation, and says whether it is no guess.
+func firstSides(ms []message) (initiator, responder netip.AddrPort, known bool) {
+	phase1 := func(m *message) bool {
+		return m.next != p1Fragment && (m.Exchange == exMain || m.Exchange == exAggressive || m.Exchange == exBase)
+	}
+	for i := range ms {
+		if m := &ms[i]; phase1(m) && m.RespSPI == 0 {
+			return m.Src, m.Dst, true
+		}
+	}
+	for i := range ms {
+		if m := &ms[i]; phase1(m) && m.hasSA && !m.Encrypted { // MM2 or AM2
+			return m.Dst, m.Src, true
+		}
+	}
+	m := &ms[0]
+	for i := range ms {
+		if x := &ms[i]; x.Exchange == exTransaction { // who asks first for XAUTH is the headend
+			return x.Dst, x.Src, false
+		}
+	}
+	if fixed := func(p uint16) bool { return p == 500 || p == 4500 }; fixed(m.Src.Port()) && !fixed(m.Dst.Port()) {
+		return m.Dst, m.Src, false // who is behind a port translation began
+	}
+	return m.Src, m.Dst, false
+}
+
+// paths lists the pairs of ends.
+func (g *negotiation) paths(ms []message) {
+	for i := range ms {
+		m := &ms[i]
+		a, b := m.Src, m.Dst
+		if !m.FromInitiator {
+			a, b = b, a
+		}
+		j := slices.IndexFunc(g.Paths, func(p facts.PathUse) bool { return p.Initiator == a && p.Responder == b })
+		if j < 0 {
+			if len(g.Paths) >= maxPaths {
+				continue
+			}
+			j = len(g.Paths)
+			g.Paths = append(g.Paths, facts.PathUse{Initiator: a, Responder: b, First: m.Time, Packet: m.Packet})
+		}
+		p := &g.Paths[j]
+		p.Last = m.Time
+		if m.FromInitiator {
+			p.FromInitiator++
+		} else {
+			p.FromResponder++
+		}
+	}
+	if len(g.Paths) > 0 {
+		g.Initiator, g.Responder = g.Paths[0].Initiator, g.Paths[0].Responder
+	}
+}
+
+// duplicateWithin is how soon after a packet its double made by the network arrives.
+// Without an identification (IPv6, or a sender that leaves it zero) only a much shorter
+// distance tells it from a message sent again.
+const (
+	duplicateWithin = time.Second
+	duplicateNoID   = 50 * time.Millisecond
+)
+
+// copies finds messages that were sent again (new IP id, same bytes) and packets that the
+// network doubled (same IP id).
+func copies(ms []message) {
+	type ofFirst struct{ first, count int }
+	seen := make(map[[2]uint64][]ofFirst, len(ms)) // candidates by direction, exchange, id and length
+	for i := range ms {
+		m := &ms[i]
+		k := [2]uint64{uint64(m.MessageID)<<32 | uint64(m.Exchange)<<24 | uint64(m.Part&0xffff)<<8, uint64(m.Length) << 1}
+		if m.FromInitiator {
+			k[1]++
+		}
+		cands := seen[k]
+		found := -1
+		for c := range cands {
+			if sameBytes(&ms[cands[c].first], m) {
+				found = c
+				break
+			}
+		}
+		if found < 0 {
+			seen[k] = append(cands, ofFirst{first: i})
+			continue
+		}
+		c := &cands[found]
+		if j := doubled(ms, i, c.first); j >= 0 {
+			m.DuplicateOf = j
+			m.Copy = ms[j].Copy
+			continue
+		}
+		c.count++
+		m.CopyOf, m.Copy = c.first, c.count
+	}
+}
+
+func sameBytes(a, b *message) bool {
+	switch {
+	case a.Hash != 0 && b.Hash != 0:
+		return a.Hash == b.Hash
+	case a.Head != 0 && b.Head != 0:
+		return a.Head == b.Head
+	}
+	return a.next == b.next && a.RespSPI == b.RespSPI && a.Flags == b.Flags
+}
+
+// doubled returns the message of which the one at i is the network's double, -1 when it
+// was sent anew.
+func doubled(ms []message, i, first int) int {
+	m := &ms[i]
+	for j := i - 1; j >= first; j-- {
+		o := &ms[j]
+		gap := m.Time.Sub(o.Time)
+		if gap > duplicateWithin {
+			return -1
+		}
+		if o.DuplicateOf >= 0 || o.FromInitiator != m.FromInitiator || !(j == first || o.CopyOf == first) {
+			continue
+		}
+		if o.IPID == m.IPID && (m.IPID != 0 || gap <= duplicateNoID) {
+			return j
+		}
+	}
+	return -1
+}
+
+// steps names the messages.
+func (g *negotiation) steps(ms []message) {
+	if g.Version == 2 {
+		g.Exchange = "ikev2"
+		for i := range ms {
+			step2(&ms[i])
+		}
+		return
+	}
+	for i := range ms {
+		m := &ms[i]
+		ex, enc, resp, hasSA := m.Exchange, m.Encrypted, m.RespSPI, m.hasSA
+		if m.next == p1Fragment {
+			if m.inner == nil {
+				m.Step, m.Label = facts.StepUnknown, "fragment"
+				continue
+			}
+			ex, enc, resp = m.inner.exchange, m.inner.flags&flagEncrypted != 0, m.inner.resp
+			hasSA = m.inner.next == p1SA
+		}
+		switch ex {
+		case exMain:
+			g.Exchange = "main"
+			switch {
+			case hasSA && !enc:
+				name(m, "MM1", "MM2")
+			case !enc:
+				name(m, "MM3", "MM4")
+			default:
+				name(m, "MM5", "MM6")
+			}
+			m.Response = !m.FromInitiator
+		case exAggressive:
+			if g.Exchange == "" {
+				g.Exchange = "aggressive"
+			}
+			switch {
+			case !m.FromInitiator:
+				m.Step = "AM2"
+				m.Response = true
+			case resp == 0 || hasSA && !enc:
+				m.Step = "AM1"
+			default:
+				m.Step = "AM3"
+			}
+			m.Label = m.Step
+		case exBase, exAuthOnly:
+			g.Exchange = "base"
+			m.Step, m.Label = facts.StepUnknown, "base exchange"
+			m.Response = !m.FromInitiator
+		case exTransaction, exQuick, exInfo:
+			// by message id, below
+		case exNewGroup:
+			m.Step, m.Label = facts.StepNewGrp, "new group"
+		default:
+			m.Step, m.Label = facts.StepUnknown, fmt.Sprintf("exchange %d", ex)
+		}
+	}
+	g.quick(ms)
+	g.transactions(ms)
+	g.informational(ms)
+	for i := range ms {
+		if m := &ms[i]; m.Part > 0 {
+			if m.Parts > 0 {
+				m.Label += fmt.Sprintf(" part %d/%d", m.Part, m.Parts)
+			} else {
+				m.Label += fmt.Sprintf(" part %d", m.Part)
+			}
+		}
+	}
+}
+
+func name(m *message, fromInitiator, fromResponder string) {
+	m.Step = fromResponder
+	if m.FromInitiator {
+		m.Step = fromInitiator
+	}
+	m.Label = m.Step
+}
+
+// dialogue is the messages of one IKEv1 message id.
+type dialogue struct {
+	id      uint32
+	starter bool  // began by the initiator of the negotiation
+	mine    []int // indexes of distinct messages of who began it
+	theirs  []int // of the other
+	all     []int
+}
+
+// dialogues groups the messages of one exchange type by message id, in order. Copies
+// belong to the group, but count once.
+func dialogues(ms []message, exchange uint8) []dialogue {
+	var out []dialogue
+	at := map[uint32]int{}
+	for i := range ms {
+		m := &ms[i]
+		ex, id := m.Exchange, m.MessageID
+		if m.next == p1Fragment {
+			if m.inner == nil {
+				continue
+			}
+			ex, id = m.inner.exchange, m.inner.msgID
+		}
+		if ex != exchange {
+			continue
+		}
+		j, ok := at[id]
+		if !ok {
+			j = len(out)
+			at[id] = j
+			out = append(out, dialogue{id: id, starter: m.FromInitiator})
+		}
+		d := &out[j]
+		d.all = append(d.all, i)
+		if m.CopyOf >= 0 || m.DuplicateOf >= 0 || m.Part > 1 {
+			continue
+		}
+		if m.FromInitiator == d.starter {
+			d.mine = append(d.mine, i)
+		} else {
+			d.theirs = append(d.theirs, i)
+		}
+	}
+	return out
+}
+
+// original is the index of the message that i repeats.
+func original(ms []message, i int) int {
+	if ms[i].DuplicateOf >= 0 {
+		i = ms[i].DuplicateOf
+	}
+	if ms[i].CopyOf >= 0 {
+		i = ms[i].CopyOf
+	}
+	return i
+}
+
+// inherit gives copies, and later pieces of a cut message, the name of the first.
+func inherit(ms []message, d *dialogue) {
+	for _, i := range d.all {
+		o := original(ms, i)
+		if ms[o].Part > 1 {
+			for _, j := range d.all {
+				if ms[j].Part == 1 && ms[j].FromInitiator == ms[o].FromInitiator && ms[j].fragID == ms[o].fragID {
+					o = original(ms, j)
+					break
+				}
+			}
+		}
+		if o != i {
+			ms[i].Step, ms[i].Label, ms[i].Response = ms[o].Step, ms[o].Label, ms[o].Response
+		}
+	}
+}
+
+func (g *negotiation) quick(ms []message) {
+	for _, d := range dialogues(ms, exQuick) {
+		for k, i := range d.mine {
+			m := &ms[i]
+			m.Step = "QM1"
+			if k > 0 {
+				m.Step = "QM3"
+			}
+			m.Label = m.Step
+		}
+		for k, i := range d.theirs {
+			m := &ms[i]
+			m.Step, m.Label, m.Response = "QM2", "QM2", true
+			if k > 0 { // commit bit: CONNECTED (RFC 2408 3.1)
+				m.Step, m.Label = facts.StepUnknown, "QM4"
+			}
+		}
+		inherit(ms, &d)
+	}
+}
+
+// transactions tells XAUTH from mode configuration: the headend begins XAUTH, the client
+// mode configuration. A headend's second dialogue is the status, unless the client's answer
+// is longer than the question: then it asked again.
+func (g *negotiation) transactions(ms []message) {
+	n, status := 0, false
+	for _, d := range dialogues(ms, exTransaction) {
+		var step, first, second string
+		switch {
+		case d.starter:
+			step, first, second = facts.StepMODECFG, "MODECFG request", "MODECFG reply"
+		case status:
+			step, first, second = facts.StepMODECFG, "MODECFG set", "MODECFG ack"
+			if n > 0 && len(d.mine) > 0 && len(d.theirs) > 0 && ms[d.theirs[0]].Length > ms[d.mine[0]].Length {
+				step, first, second = facts.StepXAUTH, "XAUTH request", "XAUTH reply" // again, after a rekey
+			}
+		case n > 0 && !(len(d.mine) > 0 && len(d.theirs) > 0 && ms[d.theirs[0]].Length > ms[d.mine[0]].Length):
+			step, first, second = facts.StepXAUTH, "XAUTH status", "XAUTH ack"
+			status = true
+		default:
+			step, first, second = facts.StepXAUTH, "XAUTH request", "XAUTH reply"
+		}
+		if !d.starter {
+			n++
+		}
+		for _, i := range d.mine {
+			ms[i].Step, ms[i].Label = step, first
+		}
+		for _, i := range d.theirs {
+			ms[i].Step, ms[i].Label, ms[i].Response = step, second, true
+		}
+		inherit(ms, &d)
+	}
+}
+
+// probeAnswer is how soon an informational message that answers another follows it.
+const probeAnswer = 2 * time.Second
+
+// informational names IKEv1 informational messages. Encrypted ones are guessed by pattern:
+// pairs of one length, there and back within a round trip, are DPD (RFC 3706).
+func (g *negotiation) informational(ms []message) {
+	var open []int // encrypted, not yet paired
+	probe := 0     // length of known DPD messages
+	up := false
+	for i := range ms {
+		m := &ms[i]
+		if m.Step == "MM6" || m.Step == "AM3" || m.Step == facts.StepXAUTH || strings.HasPrefix(m.Step, "QM") {
+			up = true
+		}
+		ex := m.Exchange
+		if m.next == p1Fragment {
+			if m.inner == nil {
+				continue
+			}
+			ex = m.inner.exchange
+		}
+		if ex != exInfo {
+			continue
+		}
+		m.Step, m.Label = facts.StepInfo, "INFO"
+		switch {
+		case len(m.Notifies) > 0:
+			m.Label = "INFO " + m.Notifies[0].Name
+			continue
+		case m.Deletes > 0:
+			m.Label = "INFO delete"
+			continue
+		case !m.Encrypted:
+			continue
+		case m.CopyOf >= 0 || m.DuplicateOf >= 0:
+			m.Label = ms[original(ms, i)].Label
+			continue
+		case !up:
+			m.Label = "INFO encrypted notify"
+			continue
+		}
+		paired := false
+		for k := len(open) - 1; k >= 0 && m.Time.Sub(ms[open[k]].Time) <= probeAnswer; k-- {
+			q := &ms[open[k]]
+			if q.FromInitiator != m.FromInitiator && q.Length == m.Length && !afterDelete(ms, open[k]) {
+				q.Label, m.Label, m.Response = "DPD R-U-THERE?", "DPD R-U-THERE-ACK?", true
+				probe = m.Length
+				open = slices.Delete(open, k, k+1)
+				paired = true
+				break
+			}
+		}
+		if !paired {
+			open = append(open, i)
+		}
+	}
+	// Unanswered probes: as long as answered ones, or several at intervals.
+	for _, i := range open {
+		m := &ms[i]
+		if afterDelete(ms, i) {
+			m.Label = "INFO delete?"
+			continue
+		}
+		if m.Length == probe {
+			m.Label = "DPD R-U-THERE?"
+			continue
+		}
+		for _, j := range open {
+			o := &ms[j]
+			gap := o.Time.Sub(m.Time).Abs()
+			if j != i && o.Length == m.Length && o.FromInitiator == m.FromInitiator && gap >= 2*time.Second && gap <= 5*time.Minute {
+				m.Label = "DPD R-U-THERE?"
+				break
+			}
+		}
+	}
+}
+
+// afterDelete tells whether a shorter informational of the same sender went out right before:
+// the delete of the IPsec SA before that of the IKE SA.
+func afterDelete(ms []message, i int) bool {
+	for j := i - 1; j >= 0 && ms[i].Time.Sub(ms[j].Time) < 200*time.Millisecond; j-- {
+		m := &ms[j]
+		if m.Exchange == exInfo && m.Encrypted && m.FromInitiator == ms[i].FromInitiator && m.Length < ms[i].Length && m.DuplicateOf < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// step2 names an IKEv2 message.
+func step2(m *message) {
+	m.Response = m.Flags&flagResponse != 0
+	switch m.Exchange {
+	case exSAInit:
+		m.Step = "IKE_SA_INIT"
+	case exAuth:
+		m.Step = "IKE_AUTH"
+	case exChild:
+		m.Step = "CREATE_CHILD_SA"
+	case exInfo2:
+		m.Step = facts.StepInfo
+	default:
+		m.Step = facts.StepUnknown
+	}
+	m.Label = exchangeName2(m.Exchange)
+	if m.Response {
+		m.Label += " response"
+	} else {
+		m.Label += " request"
+	}
+	for _, n := range m.Notifies {
+		if n.Error || n.Name == "COOKIE" || n.Name == "REDIRECT" {
+			m.Label += " " + n.Name
+			break
+		}
+	}
+	if m.Part > 0 {
+		m.Label += fmt.Sprintf(" part %d/%d", m.Part, m.Parts)
+	}
+}
+
+func exchangeName2(ex uint8) string {
+	switch ex {
+	case exSAInit:
+		return "IKE_SA_INIT"
+	case exAuth:
+		return "IKE_AUTH"
+	case exChild:
+		return "CREATE_CHILD_SA"
+	case exInfo2:
+		return "INFORMATIONAL"
+	case exResume:
+		return "IKE_SESSION_RESUME"
+	case exIntermed:
+		return "IKE_INTERMEDIATE"
+	case exFollowupKE:
+		return "IKE_FOLLOWUP_KE"
+	}
+	return fmt.Sprintf("exchange %d", ex)
+}
+
+// natSides reads the NAT detection payloads: whose address is not the one in the packet.
+func (g *negotiation) natSides(ms []message) {
+	initiator, responder := false, false
+	for i := range ms {
+		m := &ms[i]
+		mark := func(s natState, ofInitiator bool) {
+			if s != natChanged {
+				return
+			}
+			if ofInitiator {
+				initiator = true
+			} else {
+				responder = true
+			}
+		}
+		mark(m.natSrc, m.FromInitiator)
+		mark(m.natDst, !m.FromInitiator)
+	}
+	g.NATDetected = initiator || responder
+	switch {
+	case initiator && responder:
+		g.NATSide = "both"
+	case initiator:
+		g.NATSide = "initiator"
+	case responder:
+		g.NATSide = "responder"
+	}
+	g.NATTOffered = g.natt[0] && g.natt[1]
+	for _, v := range g.vendors {
+		g.VendorIDs = append(g.VendorIDs, facts.VendorID{Name: v.name, FromInitiator: g.byInitiator(ms, v.src)})
+	}
+}
+
+// byInitiator tells on which side an end stands.
+func (g *negotiation) byInitiator(ms []message, end netip.AddrPort) bool {
+	for i := range ms {
+		if ms[i].Src == end {
+			return ms[i].FromInitiator
+		}
+	}
+	return end.Addr() == g.Initiator.Addr()
+}
+
+func (g *negotiation) chosenProposals() {
+	if s := g.offered[0]; s != nil {
+		g.Offered = s.proposals
+	}
+	if s := g.offered[1]; s != nil {
+		g.Chosen = s.proposals
+	}
+}
