@@ -42,7 +42,7 @@ type Options struct {
 	Scopes    []string   // the bot token's scopes; default DefaultScopes()
 	Events    []string   // events the app subscribed to; default DefaultEvents()
 	Shortcuts []Shortcut // message shortcuts; default explain_message
-	Hints     []Hint     // what the page offers while a command is typed; default none but the command
+	Hints     []Hint     // what the page offers while a command is typed; default DefaultHints()
 
 	RequestURL string // base of the app's HTTP mode (…/slack/commands, …/slack/interactions, …/slack/events); empty: Socket Mode
 	RateLimits bool   // answer 429 as Slack's published tiers would
@@ -82,6 +82,30 @@ func DefaultUsers() []User {
 		{ID: "U000BORIS", Name: "boris", RealName: "Boris Kovač"},
 		{ID: "U000CHIARA", Name: "chiara", RealName: "Chiara Rossi", Admin: true},
 		{ID: "U000GUEST", Name: "gus", RealName: "Gus Guest", Guest: true},
+	}
+}
+
+// DefaultHints are the commands of the product as the page offers them.
+func DefaultHints() []Hint {
+	return []Hint{
+		{"diagnose TUNNEL|PEER|DEVICE [capture|nocapture]", "find out why a tunnel does not work"},
+		{"status [TUNNEL|TAG]", "all tunnels at a glance"},
+		{"show TUNNEL", "both ends as they are now"},
+		{"sweep", "look at all tunnels now"},
+		{"capture TUNNEL [30s]", "record packets at both ends and compare them"},
+		{"cancel [RUN]", "stop a run"},
+		{"clear TUNNEL", "propose a targeted clear; needs an approval"},
+		{"evidence TUNNEL", "the report for the provider"},
+		{"history TUNNEL", "findings, repairs and outages"},
+		{"explain TEXT", "what a message, state or reason number means"},
+		{"pending", "open approvals"},
+		{"mute TUNNEL 2h [reason]", "no alarms for a tunnel for a while"},
+		{"unmute TUNNEL", "alarms again"},
+		{"pause [reason]", "no repairs at all (admins)"},
+		{"resume", "repairs again (admins)"},
+		{"playbooks", "list the playbooks"},
+		{"run PLAYBOOK TUNNEL", "run a playbook"},
+		{"help", "what you may do"},
 	}
 }
 
@@ -173,6 +197,9 @@ func Start(ctx context.Context, opt Options) (*Workspace, error) {
 	}
 	if opt.Shortcuts == nil {
 		opt.Shortcuts = []Shortcut{{CallbackID: "explain_message", Name: "Explain this message"}}
+	}
+	if opt.Hints == nil {
+		opt.Hints = DefaultHints()
 	}
 	if opt.AckTimeout == 0 {
 		opt.AckTimeout = 3 * time.Second
