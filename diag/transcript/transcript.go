@@ -106,15 +106,15 @@ func finish(o *facts.Output) {
 		if t == "" {
 			continue
 		}
-		seen++
-		if seen == 1 && len(t) < 80 && emptySentence(t) {
+		if len(t) < 80 && emptySentence(t) {
 			continue
 		}
+		seen++
 		o.Empty = false
 		if seen > 4 {
 			break
 		}
-		if t == "^" && seen < 3 || isRefusal(t) {
+		if t == "^" || isRefusal(t) {
 			o.Refused = true
 			break
 		}

@@ -1,0 +1,269 @@
+package bundle
+
+import (
+	"io"
+	"net/netip"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/asa"
+	"vpnbot/diag/parse/syslog"
+	"vpnbot/diag/redact"
+	"vpnbot/diag/transcript"
+)
+
+// device parses the texts of one device.
+func (r *reading) device(g *group) *facts.Device {
+	dev := &facts.Device{Name: g.name}
+	if g.meta != nil {
+		dev.Platform, dev.Role = g.meta.platform, g.meta.role
+		dev.Addresses = slices.Clone(g.meta.addresses)
+	}
+	if dev.Role == "" && strings.EqualFold(g.name, "client") {
+		dev.Role = facts.Client
+	}
+	for i := range g.texts {
+		g.texts[i].body = r.red.Sweep(g.texts[i].body)
+	}
+	if dev.Platform == facts.UnknownPlatform {
+		a, s := 0, 0
+		for i := range g.texts {
+			ta, ts := platformOf(g.texts[i].body)
+			a, s = a+ta, s+ts
+		}
+		switch {
+		case a > s:
+			dev.Platform = facts.ASA
+		case s > a:
+			dev.Platform = facts.IOS
+		}
+	}
+	secret := false
+	for i := range g.texts {
+		t := &g.texts[i]
+		secret = secret || strings.Contains(t.body, redact.Mask+"[")
+		before := used(dev)
+		r.parse(dev, t)
+		if used(dev) == before && strings.TrimSpace(t.body) != "" {
+			r.fail(t.source, 0, "not-understood", "nothing in this text was recognised as VPN evidence")
+		}
+		t.body = ""
+	}
+	for i := range dev.Outputs {
+		for j := range dev.Outputs[i].Text {
+			if l := &dev.Outputs[i].Text[j]; secret {
+				l.Text = redact.Strip(l.Text)
+			}
+		}
+	}
+	if secret {
+		strip(reflect.ValueOf(dev))
+	}
+	ownAddresses(dev)
+	return dev
+}
+
+// used counts what a text has added to the device.
+func used(dev *facts.Device) int {
+	n := len(dev.Outputs) + len(dev.Events) + len(dev.Pings)
+	if dev.Clock != nil {
+		n++
+	}
+	return n
+}
+
+// parse reads one text into the device.
+func (r *reading) parse(dev *facts.Device, t *text) {
+	outputs, host := transcript.CutLines(transcript.Lines(t.body), t.source)
+	if host != "" && dev.Hostname == "" {
+		dev.Hostname = host
+	}
+	named := fileCommand(path.Base(t.name))
+	for i, o := range outputs {
+		if o.Command == "" {
+			def := ""
+			if i == 0 && host == "" {
+				def = named
+			}
+			r.free(dev, o, def)
+			continue
+		}
+		r.output(dev, o)
+	}
+	if len(outputs) == 0 && named != "" { // zero bytes: the device had nothing to say
+		dev.Outputs = append(dev.Outputs, facts.Output{Command: named, Empty: true, Complete: true, Place: facts.Place{Source: t.source, Line: 1}})
+	}
+}
+
+// output hands one answer to the parsers: log lines first, the rest to the platform's.
+func (r *reading) output(dev *facts.Device, o facts.Output) {
+	if r.dumped(dev, &o) {
+		dev.Outputs = append(dev.Outputs, o)
+		return
+	}
+	rest := o
+	var events []facts.Event
+	events, rest.Text = syslog.Parse(o.Text, o.Place.Source)
+	dev.Events = append(dev.Events, events...)
+	understood := parse(dev, rest)
+	if !understood {
+		// A command nobody knows may still have an answer that is known by its looks.
+		for _, s := range segments(rest.Text, "") {
+			if s.command == "" {
+				continue
+			}
+			part := rest
+			part.Command, part.Text = s.command, s.lines
+			parse(dev, part)
+		}
+	}
+	dev.Outputs = append(dev.Outputs, rest)
+}
+
+// parse hands an output to the platform's parser, and to the other one when the first does not know it.
+func parse(dev *facts.Device, o facts.Output) bool {
+	if dev.Platform == facts.IOS {
+		return iosParse(dev, o) || asa.Parse(dev, o)
+	}
+	return asa.Parse(dev, o) || dev.Platform != facts.ASA && iosParse(dev, o)
+}
+
+// free reads lines that stand behind no prompt.
+func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
+	if r.dumped(dev, &o) {
+		dev.Outputs = append(dev.Outputs, o)
+		return
+	}
+	source := o.Place.Source
+	events, lines := syslog.Parse(o.Text, source)
+	if !strings.HasPrefix(def, "show running-config") {
+		var more []facts.Event
+		var pings []facts.Ping
+		more, pings, lines = clientParse(lines, source)
+		events = append(events, more...)
+		dev.Pings = append(dev.Pings, pings...)
+	}
+	slices.SortStableFunc(events, func(a, b facts.Event) int { return a.Place.Line - b.Place.Line })
+	dev.Events = append(dev.Events, events...)
+	for _, s := range segments(lines, def) {
+		if s.command == "" {
+			for _, l := range s.lines {
+				if strings.TrimSpace(l.Text) != "" {
+					dev.Skipped++
+				}
+			}
+			continue
+		}
+		out := facts.Output{Command: s.command, Text: s.lines, Complete: true,
+			Place: facts.Place{Source: source, Line: s.lines[0].N, Text: redact.Strip(strings.TrimSpace(s.lines[0].Text))}}
+		if s.command == "show route" && dev.Platform == facts.IOS {
+			out.Command = "show ip route"
+		}
+		out.Empty = emptyAnswer(s.lines)
+		parse(dev, out)
+		dev.Outputs = append(dev.Outputs, out)
+	}
+	if def != "" && len(events) > 0 && strings.HasPrefix(def, "show logging") {
+		dev.Outputs = append(dev.Outputs, facts.Output{Command: def, Complete: true, Place: o.Place})
+	}
+}
+
+func emptyAnswer(lines []facts.Line) bool {
+	for _, l := range lines {
+		t := strings.TrimSpace(l.Text)
+		if t != "" && !strings.HasPrefix(t, "There are no") {
+			return false
+		}
+	}
+	return true
+}
+
+// ownAddresses adds the addresses that SAs name as local, when nothing else is known.
+func ownAddresses(dev *facts.Device) {
+	if len(dev.Addresses) > 0 {
+		return
+	}
+	add := func(a netip.Addr) {
+		if a.IsValid() && !a.IsUnspecified() && !slices.Contains(dev.Addresses, a) && len(dev.Addresses) < 64 {
+			dev.Addresses = append(dev.Addresses, a)
+		}
+	}
+	for i := range dev.IPsec {
+		add(dev.IPsec[i].Local)
+	}
+	for i := range dev.IKE {
+		add(dev.IKE[i].Local)
+	}
+}
+
+// strip takes tokens off every text of the facts: none may reach a report.
+func strip(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			strip(v.Elem())
+		}
+	case reflect.Struct:
+		t := v.Type()
+		if t.PkgPath() == "time" || t.PkgPath() == "net/netip" {
+			return
+		}
+		for i := range v.NumField() {
+			if t.Field(i).Name != "Token" {
+				strip(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		switch v.Type().Elem().Kind() {
+		case reflect.Struct, reflect.String, reflect.Pointer, reflect.Slice:
+			for i := range v.Len() {
+				strip(v.Index(i))
+			}
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			e := v.MapIndex(k)
+			switch e.Kind() {
+			case reflect.String:
+				if s := e.String(); strings.Contains(s, redact.Mask+"[") {
+					v.SetMapIndex(k, reflect.ValueOf(redact.Strip(s)))
+				}
+			case reflect.Struct:
+				if p, ok := e.Interface().(facts.Place); ok && strings.Contains(p.Text, redact.Mask+"[") {
+					p.Text = redact.Strip(p.Text)
+					v.SetMapIndex(k, reflect.ValueOf(p))
+				}
+			}
+		}
+	case reflect.String:
+		if s := v.String(); v.CanSet() && strings.Contains(s, redact.Mask+"[") {
+			v.SetString(redact.Strip(s))
+		}
+	}
+}
+
+// capture reads a packet capture.
+func (r *reading) capture(it item, src io.Reader) {
+	name := it.device
+	if name == "" {
+		name = vantage(path.Base(it.name))
+	}
+	r.group(it.device).files++
+	r.wire(name, it.device, it.source, src)
+}
+
+// vantage names a loose capture after its file: hq.pcap.gz is hq.
+func vantage(base string) string {
+	for {
+		ext := path.Ext(base)
+		switch strings.ToLower(ext) {
+		case ".pcap", ".pcapng", ".cap", ".gz", ".dmp", ".dump", ".ntar":
+			base = strings.TrimSuffix(base, ext)
+			continue
+		}
+		return base
+	}
+}
