@@ -99,7 +99,14 @@ type follower struct {
 	ikePorts map[uint16]bool
 	tcpPorts map[uint16]bool
 
-	linkZero, linkOther int // IKE frames with and without made-up link headers
+	// broken are the cookies of messages that were skipped, so that the answers to them do
+	// not look like negotiations.
+	broken map[uint64]bool
+	latest map[hostKey]*negotiation // the newest between two hosts, by the direction it began in
+
+	noMAC           bool // the frame at hand has no link addresses
+	bare, dressed   int  // IKE frames without and with link addresses and IP identification
+	afterDecryption bool
 }
 
 // pairKey is one direction between two ends.
@@ -124,6 +131,8 @@ func newFollower(name, source string, opt Options) *follower {
 		tcp:      map[pairKey]*tcpConn{},
 		natt:     map[pairKey]bool{},
 		payloads: map[uint64][]facts.Payload{},
+		broken:   map[uint64]bool{},
+		latest:   map[hostKey]*negotiation{},
 		ikePorts: map[uint16]bool{},
 		tcpPorts: map[uint16]bool{10000: true},
 		min:      math.MaxInt64, max: math.MinInt64,
@@ -154,6 +163,7 @@ func (f *follower) record(r *record) {
 		return
 	}
 	p.n, p.ts = r.n, r.ts
+	f.noMAC = r.link == linkEthernet && [12]byte(r.data) == [12]byte{}
 	if p.fragment() {
 		switch p.proto {
 		case protoUDP, protoESP, protoTCP:
@@ -319,6 +329,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	}
 	if what := h.wrong(n); what != "" {
 		f.junk(p, e, what)
+		f.shun(h.init)
 		return
 	}
 	d := &f.dec
@@ -333,9 +344,20 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 		if d.malformed != "" && h.resp == 0 {
 			// A stranger's broken first message is no attempt of anybody to build a tunnel.
 			f.junk(p, e, d.malformed)
+			f.shun(h.init)
+			return
+		}
+		if f.broken[h.init] {
+			f.junk(p, e, "answers a broken message")
 			return
 		}
 		g = f.open(&h, e, transport)
+	}
+	f.afterDecryption = f.afterDecryption || d.opened
+	if f.noMAC && p.id == 0 {
+		f.bare++
+	} else {
+		f.dressed++
 	}
 	m := message{next: h.next, major: h.major, natSrc: d.natSrc, natDst: d.natDst, hasSA: d.hasSA || h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2}
 	m.Message = facts.Message{
@@ -402,9 +424,21 @@ func (g *negotiation) add(m message, limit int) {
 	g.left++
 }
 
+// shun remembers the cookie of a message that was skipped.
+func (f *follower) shun(cookie uint64) {
+	if cookie != 0 && len(f.broken) < 8192 && f.byCookie[cookie] == nil {
+		f.broken[cookie] = true
+	}
+}
+
 // find returns the negotiation of a message: by the initiator's cookie and a shared end.
 // Addresses and ports may move, and the responder's cookie may change.
 func (f *follower) find(h *header, e ends) *negotiation {
+	if h.init == 0 { // a notify of one who could make nothing of the request: it is about the latest
+		if g := f.latest[hostKey{e.dst, e.src}]; g != nil {
+			return g
+		}
+	}
 	for g := f.byCookie[h.init]; g != nil; g = g.twin {
 		if g.Version != int(h.major) {
 			continue
@@ -451,6 +485,9 @@ func (f *follower) open(h *header, e ends, transport string) *negotiation {
 	g.meet(e.dst)
 	g.twin = f.byCookie[h.init]
 	f.byCookie[h.init] = g
+	if k := (hostKey{e.src, e.dst}); len(f.latest) < 4096 || f.latest[k] != nil {
+		f.latest[k] = g
+	}
 	f.order = append(f.order, g)
 	return g
 }
@@ -609,6 +646,6 @@ func (f *follower) finish() *facts.Capture {
 	f.finishHosts()
 	f.finishTCP()
 	sort.SliceStable(c.ICMP, func(i, j int) bool { return c.ICMP[i].Time.Before(c.ICMP[j].Time) })
-	c.MadeUp = f.linkZero > 0 && f.linkOther == 0
+	c.MadeUp = f.afterDecryption || f.bare > 0 && f.dressed == 0
 	return c
 }

@@ -50,7 +50,7 @@ func (h *header) wrong(n int) string {
 	switch {
 	case h.major != 1 && h.major != 2:
 		return "unknown version"
-	case h.init == 0:
+	case h.init == 0 && h.exchange != exInfo && h.exchange != exInfo2:
 		return "no initiator cookie"
 	case !exchangeKnown(h.major, h.exchange):
 		return "unknown exchange type"
@@ -69,6 +69,7 @@ type decoded struct {
 	identity  string
 	deletes   int
 	encrypted bool
+	opened    bool // it says encrypted and is not: captured after decryption
 	malformed string
 	natOffer  bool // NAT_DETECTION or NAT-D payloads, or a NAT-T vendor id
 	fragOffer bool
@@ -119,6 +120,7 @@ func decode(b []byte, h *header, e ends, d *decoded) {
 		if !whole || !clearAfterAll(h.next, body) {
 			return
 		}
+		d.opened = true
 	}
 	next := h.next
 	for off := 0; next != 0; {
@@ -238,7 +240,7 @@ func (d *decoded) payload1(t uint8, v []byte, n int, h *header, e ends, p *facts
 		if len(v) >= 1 {
 			p.Text = attrKind(v[0])
 		}
-	case p1NATD, p1NATDDraft:
+	case p1NATD, p1NATDDraft, p1NATDOld:
 		d.natOffer = true
 		if short {
 			return

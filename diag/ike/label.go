@@ -143,8 +143,7 @@ func (g *negotiation) paths(ms []message) {
 }
 
 // duplicateWithin is how soon after a packet its double made by the network arrives.
-// Without an identification (IPv6, or a sender that leaves it zero) only a much shorter
-// distance tells it from a message sent again.
+// Without an identification (IPv6, or a sender that leaves it zero) it must follow at once.
 const (
 	duplicateWithin = time.Second
 	duplicateNoID   = 50 * time.Millisecond
@@ -207,7 +206,7 @@ func doubled(ms []message, i, first int) int {
 		if o.DuplicateOf >= 0 || o.FromInitiator != m.FromInitiator || !(j == first || o.CopyOf == first) {
 			continue
 		}
-		if o.IPID == m.IPID && (m.IPID != 0 || gap <= duplicateNoID) {
+		if o.IPID == m.IPID && (m.IPID != 0 || gap <= duplicateNoID && j == i-1) {
 			return j
 		}
 	}
@@ -468,7 +467,7 @@ func (g *negotiation) informational(ms []message) {
 		paired := false
 		for k := len(open) - 1; k >= 0 && m.Time.Sub(ms[open[k]].Time) <= probeAnswer; k-- {
 			q := &ms[open[k]]
-			if q.FromInitiator != m.FromInitiator && q.Length == m.Length && !afterDelete(ms, open[k]) {
+			if q.FromInitiator != m.FromInitiator && q.Length == m.Length && afterDelete(ms, open[k]) < 0 {
 				q.Label, m.Label, m.Response = "DPD R-U-THERE?", "DPD R-U-THERE-ACK?", true
 				probe = m.Length
 				open = slices.Delete(open, k, k+1)
@@ -483,8 +482,8 @@ func (g *negotiation) informational(ms []message) {
 	// Unanswered probes: as long as answered ones, or several at intervals.
 	for _, i := range open {
 		m := &ms[i]
-		if afterDelete(ms, i) {
-			m.Label = "INFO delete?"
+		if j := afterDelete(ms, i); j >= 0 {
+			m.Label, ms[j].Label = "INFO delete?", "INFO delete?"
 			continue
 		}
 		if m.Length == probe {
@@ -502,16 +501,16 @@ func (g *negotiation) informational(ms []message) {
 	}
 }
 
-// afterDelete tells whether a shorter informational of the same sender went out right before:
-// the delete of the IPsec SA before that of the IKE SA.
-func afterDelete(ms []message, i int) bool {
+// afterDelete returns the shorter informational that the same sender sent right before, -1
+// when there is none: the delete of the IPsec SA goes before that of the IKE SA.
+func afterDelete(ms []message, i int) int {
 	for j := i - 1; j >= 0 && ms[i].Time.Sub(ms[j].Time) < 200*time.Millisecond; j-- {
 		m := &ms[j]
 		if m.Exchange == exInfo && m.Encrypted && m.FromInitiator == ms[i].FromInitiator && m.Length < ms[i].Length && m.DuplicateOf < 0 {
-			return true
+			return j
 		}
 	}
-	return false
+	return -1
 }
 
 // step2 names an IKEv2 message.

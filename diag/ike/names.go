@@ -48,6 +48,8 @@ const (
 	p1Delete    = 12
 	p1Vendor    = 13
 	p1Attr      = 14
+	p1NATDOld   = 15 // draft-ietf-ipsec-nat-t-ike-04 to -08
+	p1NATOAOld  = 16
 	p1NATD      = 20
 	p1NATOA     = 21
 	p1NATDDraft = 130
@@ -81,9 +83,9 @@ func payloadName1(t uint8) string {
 		return "VID"
 	case p1Attr:
 		return "ATTR"
-	case p1NATD, p1NATDDraft:
+	case p1NATD, p1NATDDraft, p1NATDOld:
 		return "NAT-D"
-	case p1NATOA, p1NATOADr:
+	case p1NATOA, p1NATOADr, p1NATOAOld:
 		return "NAT-OA"
 	case p1Fragment:
 		return "FRAG"
@@ -582,6 +584,9 @@ func vendorName(b []byte) string {
 		if k := &knownVendors[i]; len(b) >= len(k.prefix) && string(b[:len(k.prefix)]) == k.prefix {
 			return k.name
 		}
+	}
+	if len(b) == 12 && b[0] == 'O' && b[1] == 'E' {
+		return "Openswan or Libreswan"
 	}
 	if len(b) == 16 && looksHashed(b) {
 		return hex.EncodeToString(b)
