@@ -626,7 +626,6 @@ func (w *Workspace) Message(ts string) (Message, bool) {
 }
 
 // WaitFor returns the first message (of all channels, oldest first) that match accepts, as soon as there is one.
-// match must not call the workspace.
 func (w *Workspace) WaitFor(ctx context.Context, match func(Message) bool) (Message, error) {
 	for {
 		w.mu.Lock()

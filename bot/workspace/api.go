@@ -328,15 +328,49 @@ func (w *Workspace) call(m method, known bool, req *request, token string, rw ht
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(m.scopes) > 0 && !slices.ContainsFunc(m.scopes, func(s string) bool { return slices.Contains(scopes, s) }) {
-		rw.Header().Set("X-Accepted-OAuth-Scopes", strings.Join(m.scopes, ","))
-		return nil, &apiError{code: "missing_scope", extra: answer{"needed": m.scopes[0], "provided": strings.Join(scopes, ",")}}
+	for _, needed := range w.needed(m, req) {
+		if !slices.ContainsFunc(needed, func(s string) bool { return slices.Contains(scopes, s) }) {
+			rw.Header().Set("X-Accepted-OAuth-Scopes", strings.Join(needed, ","))
+			return nil, &apiError{code: "missing_scope", extra: answer{"needed": needed[0], "provided": strings.Join(scopes, ",")}}
+		}
 	}
 	if wait := w.limit(req, m.tier); wait > 0 {
 		rw.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return nil, fail("ratelimited")
 	}
 	return m.run(w, req)
+}
+
+// needed lists what the call needs, one scope of each set: a method on conversations needs the scope of each
+// kind of conversation that it touches. The lock is held.
+func (w *Workspace) needed(m method, req *request) [][]string {
+	if len(m.scopes) == 0 {
+		return nil
+	}
+	var kinds []string
+	if c := w.channel(req.get("channel")); c != nil {
+		kinds = []string{map[string]string{"channel": "channels:", "group": "groups:", "im": "im:"}[c.kind()]}
+	} else if req.method == "conversations.list" {
+		kinds = []string{"channels:"}
+		if t := req.get("types"); t != "" {
+			kinds = nil
+			for k := range strings.SplitSeq(t, ",") {
+				kinds = append(kinds, map[string]string{"public_channel": "channels:", "private_channel": "groups:", "im": "im:", "mpim": "mpim:"}[k])
+			}
+		}
+	}
+	var out [][]string
+	for _, k := range kinds {
+		for _, s := range m.scopes {
+			if strings.HasPrefix(s, k) {
+				out = append(out, []string{s})
+			}
+		}
+	}
+	if out == nil {
+		return [][]string{m.scopes}
+	}
+	return out
 }
 
 // limit counts the call and returns how long the client must wait when it was one too many. The lock is held.

@@ -309,7 +309,7 @@ func contextElement(c *checker, at string, v any) {
 		element("image")(c, at, v)
 		return
 	}
-	text(1, 2000, "plain_text", "mrkdwn")(c, at, v)
+	text(1, 3000, "plain_text", "mrkdwn")(c, at, v)
 }
 
 var confirm = object(fields{

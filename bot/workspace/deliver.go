@@ -239,10 +239,19 @@ func (w *Workspace) base(kind string, u *User) map[string]any {
 	}
 }
 
+// eventScopes are the scopes without which an app receives no such event.
+var eventScopes = map[string]string{
+	"app_mention": "app_mentions:read", "message.channels": "channels:history", "message.groups": "groups:history", "message.im": "im:history",
+	"file_shared": "files:read", "user_change": "users:read",
+}
+
 // event sends an event the app subscribed to. The lock is held.
 func (w *Workspace) event(subscription string, ev map[string]any) {
 	if !slices.Contains(w.opt.Events, subscription) {
 		return
+	}
+	if s := eventScopes[subscription]; s != "" && !slices.Contains(w.opt.Scopes, s) {
+		return // Slack would not have let the app subscribe
 	}
 	if ev["event_ts"] == nil {
 		ev["event_ts"] = w.newTS()

@@ -100,8 +100,10 @@ func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
 			status, text = http.StatusBadRequest, fmt.Sprintf("%d bytes were announced, %d came", f.length, len(data))
 		default:
 			w.mu.Lock()
-			f.Content, f.Size, f.received, f.upload = data, len(data), true, ""
-			f.Mimetype = mimeOf(f.Name, data)
+			if f.upload != "" { // else another request with the same bytes was faster
+				f.Content, f.Size, f.received, f.upload = data, len(data), true, ""
+				f.Mimetype = mimeOf(f.Name, data)
+			}
 			w.mu.Unlock()
 			text = fmt.Sprintf("OK - %d", len(data))
 		}
@@ -279,6 +281,9 @@ func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
 	rec := Call{At: w.opt.Now(), Method: name, Params: map[string]string{"file": id}, Status: http.StatusOK}
 	w.mu.Lock()
 	f := w.files[id]
+	if f != nil && !f.complete {
+		f = nil
+	}
 	scoped := slices.Contains(w.opt.Scopes, "files:read")
 	w.mu.Unlock()
 	switch {
@@ -288,7 +293,7 @@ func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(rw, "<!DOCTYPE html><title>Sign in</title><p>Sign in to "+teamName+" to see this file.</p>")
 		return
-	case !ok || f == nil || !f.complete:
+	case !ok || f == nil:
 		rec.Status, rec.Error = http.StatusNotFound, "file_not_found"
 		w.record(rec)
 		http.Error(rw, "file not found", http.StatusNotFound)

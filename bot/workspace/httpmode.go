@@ -109,8 +109,6 @@ func (w *Workspace) deliverHTTP(e *envelope) {
 		w.wg.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), w.opt.AckTimeout)
 			defer cancel()
-			stop := context.AfterFunc(ctx, func() {})
-			defer stop()
 			go func() {
 				select {
 				case <-w.done:

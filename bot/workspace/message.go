@@ -293,9 +293,7 @@ func (w *Workspace) messageJSON(m *Message, metadata bool) map[string]any {
 		}
 		o["files"] = fs
 		o["upload"] = false
-		if m.BotID == "" {
-			o["subtype"] = "file_share"
-		}
+		o["subtype"] = "file_share"
 	}
 	if len(m.Reactions) > 0 {
 		var rs []any

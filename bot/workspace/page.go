@@ -224,8 +224,11 @@ func (w *Workspace) serveEvents(rw http.ResponseWriter, r *http.Request) {
 func (w *Workspace) servePageFile(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	f := w.files[r.PathValue("id")]
+	if f != nil && !f.received {
+		f = nil
+	}
 	w.mu.Unlock()
-	if f == nil || !f.received {
+	if f == nil {
 		http.Error(rw, "file not found", http.StatusNotFound)
 		return
 	}

@@ -36,6 +36,7 @@ type Options struct {
 	Listen  string // address of the listener; default 127.0.0.1:0
 	Users   []User // default DefaultUsers()
 	Channel string // name of the channel that the app is in; default vpn-ops
+	Private bool   // that channel is a private one
 	Command string // the app's slash command; default /vpn
 	AppName string // the app's display name; default vpnbot
 
@@ -250,7 +251,7 @@ func Start(ctx context.Context, opt Options) (*Workspace, error) {
 		w.users = append(w.users, &u)
 	}
 	w.users = append(w.users, &User{ID: botUserID, Name: opt.AppName, RealName: opt.AppName, TeamID: teamID, Bot: true})
-	ops := &channel{id: "C000VPNOPS", name: opt.Channel, topic: "Site-to-site tunnels: alarms, diagnoses, repairs", member: true}
+	ops := &channel{id: "C000VPNOPS", name: opt.Channel, topic: "Site-to-site tunnels: alarms, diagnoses, repairs", member: true, private: opt.Private}
 	general := &channel{id: "C000GENERAL", name: "general", topic: "Everybody, everything"}
 	w.channels = append(w.channels, ops, general)
 	g := &userGroup{id: groupID, handle: "netops", name: "Network operations"}

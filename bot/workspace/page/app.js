@@ -307,7 +307,7 @@ function home() {
 
 // ---- writing ----
 function composer(box, hints, send, attach, where) {
-  let items = [], at = -1;
+  let items = [], at = -1, sent = false;
   const close = () => { hints.hidden = true; items = []; at = -1; box.removeAttribute('aria-activedescendant'); };
   const mark = () => { [...hints.children].forEach((n, i) => n.setAttribute('aria-selected', i === at)); if (hints.children[at]) { hints.children[at].scrollIntoView({block: 'nearest'}); box.setAttribute('aria-activedescendant', hints.children[at].id); } };
   const choose = (i) => { box.value = items[i].text; close(); size(); box.focus(); };
@@ -344,8 +344,11 @@ function composer(box, hints, send, attach, where) {
     if (!hints.hidden && (e.key === 'ArrowDown' || e.key === 'ArrowUp')) { e.preventDefault(); at = (at + (e.key === 'ArrowDown' ? 1 : items.length - (at < 0 ? 0 : 1))) % items.length; mark(); return; }
     if (!hints.hidden && (e.key === 'Tab' && !e.shiftKey || e.key === 'Enter' && at >= 0)) { e.preventDefault(); choose(Math.max(0, at)); suggest(); return; }
     if (e.key === 'Escape') { if (!hints.hidden) close(); else if (where().thread) $('thread-close').click(); return; }
-    if (e.key === 'Enter' && !e.shiftKey) { e.preventDefault(); submit(); }
+    if (e.key === 'Enter' && !e.shiftKey) { e.preventDefault(); sent = true; submit(); }
   });
+  // Some input methods insert the line break although the key was handled.
+  box.addEventListener('beforeinput', (e) => { if (sent && (e.inputType === 'insertLineBreak' || e.data === '\n')) e.preventDefault(); });
+  box.addEventListener('keyup', () => { sent = false; });
   box.form.addEventListener('submit', (e) => { e.preventDefault(); submit(); });
   attach.addEventListener('change', async () => {
     const f = attach.files[0], to = where();

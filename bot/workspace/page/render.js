@@ -248,9 +248,9 @@ const Render = (() => {
       }
       case 'datepicker': return pick(el('input', {type: 'date', class: 'select', value: e.initial_date, ...ids, 'aria-label': e.placeholder?.text || 'Date'}));
       case 'timepicker': return pick(el('input', {type: 'time', class: 'select', value: e.initial_time, ...ids, 'aria-label': e.placeholder?.text || 'Time'}));
-      case 'number_input': return el('input', {type: 'number', class: 'input', value: e.initial_value, min: e.min_value, max: e.max_value, ...ids});
+      case 'number_input': return el('input', {type: 'number', class: 'entry', value: e.initial_value, min: e.min_value, max: e.max_value, ...ids});
       case 'plain_text_input': {
-        const a = {class: 'input', ...ids, placeholder: e.placeholder?.text, maxlength: e.max_length || 3000, minlength: e.min_length, autofocus: e.focus_on_load};
+        const a = {class: 'entry', ...ids, placeholder: e.placeholder?.text, maxlength: e.max_length || 3000, minlength: e.min_length, autofocus: e.focus_on_load};
         const n = e.multiline ? el('textarea', {...a, rows: 4}) : el('input', {...a, type: 'text'});
         n.value = e.initial_value || '';
         return n;
