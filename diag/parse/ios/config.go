@@ -19,6 +19,9 @@ func (o *output) config() {
 	cmd := strings.TrimSpace(strings.TrimPrefix(o.out.Command, "do "))
 	whole := cmd == "show running-config" || cmd == "show startup-config" || cmd == "show configuration" || cmd == "write terminal" ||
 		cmd == "show running-config all" || strings.HasPrefix(cmd, "more system:")
+	if cmd == "show running-config section" { // recognised by its lines: whole when it has both ends
+		whole = c.sawBegin && c.sawEnd
+	}
 	c.cfg.All = strings.HasSuffix(cmd, " all") || strings.Contains(cmd, " all |")
 	c.cfg.Partial = !whole || o.piped || !c.sawBegin && !c.sawEnd && (c.cfg.Hostname == "" || len(c.cfg.Interfaces) == 0)
 	c.cfg.Complete = !c.cfg.Partial && (c.sawEnd || o.out.Complete && c.sawBegin)
@@ -355,7 +358,7 @@ var settingKeys = []string{
 	"tacacs-server timeout", "aaa new-model", "aaa authentication login", "aaa authentication", "aaa authorization network", "aaa authorization", "aaa accounting",
 	"ip audit", "ip inspect", "ip domain name", "ip domain-name", "ip name-server", "ip cef", "logging buffered", "logging rate-limit", "throughput level", "platform hardware throughput crypto",
 	"license boot level", "license boot module", "service timestamps log", "service timestamps debug",
-	"clock timezone", "clock summer-time", "ntp server", "no-xauth",
+	"clock timezone", "clock summer-time", "ntp server",
 }
 
 // set keeps a one-line setting.
@@ -910,14 +913,14 @@ func (c *configParser) finish() {
 	for _, p := range c.ace {
 		e := &c.cfg.ACLs[p.acl].Entries[p.entry]
 		if p.src != "" {
-			e.Src = c.expand(p.src, 0)
+			e.Src, e.SrcName = c.groups[p.src], p.src
 		}
 		if p.dst != "" {
-			e.Dst = c.expand(p.dst, 0)
+			e.Dst, e.DstName = c.groups[p.dst], p.dst
 		}
 	}
 	for i := range c.cfg.Objects {
-		c.cfg.Objects[i].Prefixes = c.expand(c.cfg.Objects[i].Name, 0)
+		c.cfg.Objects[i].Prefixes = c.groups[c.cfg.Objects[i].Name]
 	}
 	for i := range c.cfg.Interfaces {
 		if m := c.cfg.Interfaces[i].Map; m != "" {

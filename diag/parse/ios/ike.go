@@ -174,7 +174,7 @@ func (o *output) ikev2SA() {
 		}
 		f := strings.Fields(t)
 		if atoi(f[0]) > 0 && len(f) >= 3 {
-			if a, p := endpoint(f[1]); a.IsValid() && len(f) >= 4 {
+			if a, p := endpoint(f[1]); len(f) >= 4 && (a.IsValid() || strings.Contains(f[1], "/") && strings.Contains(f[2], "/")) {
 				begin(l)
 				sa.ConnID, sa.Local, sa.LocalPort = f[0], a, p
 				sa.Remote, sa.RemotePort = endpoint(f[2])

@@ -84,7 +84,7 @@ func Parse(dev *facts.Device, out facts.Output) (understood bool) {
 			!strings.HasSuffix(h.words, "debug") {
 			continue
 		}
-		o := &output{dev: dev, out: out, source: out.Place.Source, piped: strings.ContainsRune(cmd, '|')}
+		o := &output{dev: dev, out: out, source: out.Place.Source, piped: out.Filter != "" || strings.ContainsRune(cmd, '|')}
 		if out.Refused {
 			return true
 		}

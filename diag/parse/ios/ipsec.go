@@ -421,7 +421,7 @@ func selector(t string) facts.Selector {
 	} else if i := strings.LastIndexByte(t, '('); i >= 0 {
 		v = t[i:]
 	}
-	v = strings.Trim(v, "() :")
+	v = strings.Trim(strings.TrimSpace(v), "()")
 	s := facts.Selector{Text: v}
 	var part [4]string
 	n := 0

@@ -60,9 +60,11 @@ func (c *configParser) interfaceLine(w, rest string, f []string, no bool, place 
 			}
 		case "unnumbered":
 			if len(f) > 1 && !no {
-				for _, other := range c.cfg.Interfaces {
-					if other.Name == interfaceName(strings.Join(f[1:], " ")) {
-						i.Address = other.Address
+				name := interfaceName(strings.Join(f[1:], " "))
+				for k := range c.cfg.Interfaces {
+					if c.cfg.Interfaces[k].Name == name {
+						i.Address = c.cfg.Interfaces[k].Address
+						break
 					}
 				}
 			}
@@ -394,6 +396,7 @@ func (c *configParser) objectLine(w string, f []string, no bool) {
 			add(p)
 		}
 	case w == "group-object" && len(f) > 0:
+		c.cfg.Objects[len(c.cfg.Objects)-1].Refs = append(c.cfg.Objects[len(c.cfg.Objects)-1].Refs, f[0])
 		for _, p := range c.groups[f[0]] {
 			add(p)
 		}
@@ -431,9 +434,6 @@ func rangePrefixes(from, to netip.Addr) []netip.Prefix {
 	}
 	return out
 }
-
-// expand returns the networks of an object group.
-func (c *configParser) expand(name string, _ int) []netip.Prefix { return c.groups[name] }
 
 // ip reads a top-level ip line; t is the whole line without "no".
 func (c *configParser) ip(t, rest string, no bool, place facts.Place) {

@@ -325,7 +325,7 @@ func (o *output) routes() {
 		}
 		rest := strings.Join(f[i+1:], " ")
 		pend = e
-		if rest == "" || !strings.Contains(rest, "via ") && !strings.Contains(rest, "connected") && !strings.Contains(rest, "is a summary") {
+		if rest == "" || !strings.Contains(rest, "via ") && !strings.ContainsRune(rest, ',') {
 			continue
 		}
 		hop(&e, rest)
@@ -366,8 +366,8 @@ func hop(e *facts.RouteEntry, s string) {
 		}
 		return
 	}
-	if _, v, ok := strings.Cut(s, "connected, "); ok {
-		e.Interface = strings.TrimSpace(v)
+	if i := strings.LastIndexByte(s, ','); i >= 0 {
+		e.Interface = strings.TrimSpace(s[i+1:])
 	}
 }
 
