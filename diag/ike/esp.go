@@ -49,10 +49,30 @@ type flow struct {
 	sizeHit int // index of the size seen last
 
 	headLimit, tailLimit, rangeLimit, sizeLimit, secondLimit int
-	tail                                                     []facts.ESPPacket
+	head, tail                                               []sample
 	at                                                       int
 	seconds                                                  []second
 	merged                                                   bool
+}
+
+// sample is facts.ESPPacket in less room.
+type sample struct {
+	ts         int64
+	packet     uint32
+	seq        uint32
+	length     uint32
+	id         uint16
+	pieces     uint8
+	dscp       uint8
+	df         bool
+	incomplete bool
+}
+
+func (s *sample) packetFact() facts.ESPPacket {
+	return facts.ESPPacket{
+		Packet: int(s.packet), Time: stamp(s.ts), Seq: s.seq, Length: int(s.length), IPID: s.id,
+		DF: s.df, DSCP: s.dscp, Pieces: int(s.pieces), Complete: !s.incomplete,
+	}
 }
 
 type second struct {
@@ -95,7 +115,7 @@ func (f *follower) openFlow(k flowKey, e ends, p *ipPacket, via carrier) *flow {
 	fl.FirstPacket = p.n
 	switch {
 	case fl.ordinal < detailFlows:
-		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = 1024, 256, maxRanges, sizeKinds, maxSeconds
+		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = 768, 256, maxRanges, sizeKinds, maxSeconds
 	case fl.ordinal < mediumFlows:
 		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = 24, 16, 128, 32, 120
 	default:
@@ -113,27 +133,24 @@ func (fl *flow) packet(p *ipPacket, seq uint32) {
 	fl.first, fl.last = min(fl.first, p.ts), max(fl.last, p.ts)
 	fl.number(seq, p.ts)
 	fl.size(p)
-	if len(fl.Sample) < fl.headLimit {
-		fl.Sample = append(fl.Sample, espPacket(p, seq))
-	} else if len(fl.tail) < fl.tailLimit {
-		fl.tail = append(fl.tail, espPacket(p, seq))
-	} else {
-		fl.tail[fl.at] = espPacket(p, seq)
+	x := sample{ts: p.ts, packet: uint32(p.n), seq: seq, length: uint32(p.total), id: uint16(p.id), dscp: p.dscp, df: p.df && !p.v6}
+	if p.frag != nil {
+		x.pieces = uint8(min(len(p.frag.frags), 255))
+		x.incomplete = !p.frag.complete()
+		x.packet = uint32(p.frag.frags[0].Packet)
+	}
+	switch {
+	case len(fl.head) < fl.headLimit:
+		fl.head = append(fl.head, x)
+	case len(fl.tail) < fl.tailLimit:
+		fl.tail = append(fl.tail, x)
+	default:
+		fl.tail[fl.at] = x
 		if fl.at++; fl.at == len(fl.tail) {
 			fl.at = 0
 		}
 	}
 	fl.rate(p)
-}
-
-func espPacket(p *ipPacket, seq uint32) facts.ESPPacket {
-	s := facts.ESPPacket{Packet: p.n, Time: stamp(p.ts), Seq: seq, Length: p.total, IPID: uint16(p.id), DF: p.df && !p.v6, DSCP: p.dscp, Complete: true}
-	if p.frag != nil {
-		s.Pieces = len(p.frag.frags)
-		s.Complete = p.frag.complete()
-		s.Packet = p.frag.frags[0].Packet
-	}
-	return s
 }
 
 // number enters a sequence number into the ranges seen.
@@ -295,12 +312,14 @@ func (f *follower) finishFlows() {
 			}
 			x.LastSeq = x.Ranges[n-1].To
 		}
-		if len(fl.tail) > 0 {
-			x.Sampled = x.Count > len(x.Sample)+len(fl.tail)
-			x.Sample = append(x.Sample, fl.tail[fl.at:]...)
-			x.Sample = append(x.Sample, fl.tail[:fl.at]...)
+		x.Sampled = x.Count > len(fl.head)+len(fl.tail)
+		x.Sample = make([]facts.ESPPacket, 0, len(fl.head)+len(fl.tail))
+		for _, part := range [][]sample{fl.head, fl.tail[fl.at:], fl.tail[:fl.at]} {
+			for i := range part {
+				x.Sample = append(x.Sample, part[i].packetFact())
+			}
 		}
-		x.Sample = slices.Clip(x.Sample)
+		fl.head, fl.tail = nil, nil
 		slices.SortStableFunc(x.Sample, func(a, b facts.ESPPacket) int { return a.Time.Compare(b.Time) })
 		slices.SortFunc(x.Sizes, func(a, b facts.SizeCount) int { return a.Length - b.Length })
 		if x.Count >= fewPackets {

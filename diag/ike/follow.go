@@ -45,8 +45,8 @@ type negotiation struct {
 	addrs [4]addr // some of the addresses it was seen with
 	known int
 	twin  *negotiation // another one with the same cookie between other ends
-	head  []message
-	tail  []message // ring
+	head  []*message
+	tail  []*message // ring
 	at    int
 	left  int
 
@@ -359,7 +359,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	} else {
 		f.dressed++
 	}
-	m := message{next: h.next, major: h.major, natSrc: d.natSrc, natDst: d.natDst, hasSA: d.hasSA || h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2}
+	m := &message{next: h.next, major: h.major, natSrc: d.natSrc, natDst: d.natDst, hasSA: d.hasSA || h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2}
 	m.Message = facts.Message{
 		Packet: p.n, Time: stamp(p.ts), Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport),
 		IPLength: p.total, IPID: uint16(p.id), DF: p.df && !p.v6, TTL: p.ttl, DSCP: p.dscp,
@@ -396,9 +396,9 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 		m.Packets = []int{p.n}
 	}
 	if d.piece != nil {
-		f.piece(g, &m, &h, e, d)
+		f.piece(g, m, &h, e, d)
 	}
-	f.learn(g, &m, d, e)
+	f.learn(g, m, d, e)
 	g.add(m, f.keepMessages())
 }
 
@@ -410,7 +410,7 @@ func (f *follower) keepMessages() int {
 }
 
 // add keeps the first messages and, in a ring, the last ones.
-func (g *negotiation) add(m message, limit int) {
+func (g *negotiation) add(m *message, limit int) {
 	if len(g.head) < limit*2/3 {
 		g.head = append(g.head, m)
 		return

@@ -14,7 +14,7 @@ import (
 // finish puts the messages of a negotiation in order of time, finds out who is who, what is
 // a copy of what, and what each message is called.
 func (g *negotiation) finish() *facts.Negotiation {
-	ms := make([]message, 0, len(g.head)+len(g.tail))
+	ms := make([]*message, 0, len(g.head)+len(g.tail))
 	ms = append(ms, g.head...)
 	ms = append(ms, g.tail[g.at:]...)
 	ms = append(ms, g.tail[:g.at]...)
@@ -38,12 +38,12 @@ func (g *negotiation) finish() *facts.Negotiation {
 }
 
 // sides decides who began and marks each message with its direction.
-func (g *negotiation) sides(ms []message) {
+func (g *negotiation) sides(ms []*message) {
 	if g.Version == 2 {
 		for i := range ms {
 			ms[i].FromInitiator = ms[i].Flags&flagInitiator != 0
 		}
-		m := &ms[0]
+		m := ms[0]
 		g.Initiator, g.Responder = m.Src, m.Dst
 		if !m.FromInitiator {
 			g.Initiator, g.Responder = m.Dst, m.Src
@@ -55,7 +55,7 @@ func (g *negotiation) sides(ms []message) {
 	init := []netip.Addr{g.Initiator.Addr()}
 	resp := []netip.Addr{g.Responder.Addr()}
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		s, d := m.Src.Addr(), m.Dst.Addr()
 		sI, sR := slices.Contains(init, s), slices.Contains(resp, s)
 		dI, dR := slices.Contains(init, d), slices.Contains(resp, d)
@@ -87,23 +87,23 @@ func (g *negotiation) sides(ms []message) {
 }
 
 // firstSides guesses the roles of an IKEv1 negotiation, and says whether it is no guess.
-func firstSides(ms []message) (initiator, responder netip.AddrPort, known bool) {
+func firstSides(ms []*message) (initiator, responder netip.AddrPort, known bool) {
 	phase1 := func(m *message) bool {
 		return m.next != p1Fragment && (m.Exchange == exMain || m.Exchange == exAggressive || m.Exchange == exBase)
 	}
 	for i := range ms {
-		if m := &ms[i]; phase1(m) && m.RespSPI == 0 {
+		if m := ms[i]; phase1(m) && m.RespSPI == 0 {
 			return m.Src, m.Dst, true
 		}
 	}
 	for i := range ms {
-		if m := &ms[i]; phase1(m) && m.hasSA && !m.Encrypted { // MM2 or AM2
+		if m := ms[i]; phase1(m) && m.hasSA && !m.Encrypted { // MM2 or AM2
 			return m.Dst, m.Src, true
 		}
 	}
-	m := &ms[0]
+	m := ms[0]
 	for i := range ms {
-		if x := &ms[i]; x.Exchange == exTransaction { // who asks first for XAUTH is the headend
+		if x := ms[i]; x.Exchange == exTransaction { // who asks first for XAUTH is the headend
 			return x.Dst, x.Src, false
 		}
 	}
@@ -114,9 +114,9 @@ func firstSides(ms []message) (initiator, responder netip.AddrPort, known bool) 
 }
 
 // paths lists the pairs of ends.
-func (g *negotiation) paths(ms []message) {
+func (g *negotiation) paths(ms []*message) {
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		a, b := m.Src, m.Dst
 		if !m.FromInitiator {
 			a, b = b, a
@@ -151,11 +151,11 @@ const (
 
 // copies finds messages that were sent again (new IP id, same bytes) and packets that the
 // network doubled (same IP id).
-func copies(ms []message) {
+func copies(ms []*message) {
 	type ofFirst struct{ first, count int }
 	seen := make(map[[2]uint64][]ofFirst, len(ms)) // candidates by direction, exchange, id and length
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		k := [2]uint64{uint64(m.MessageID)<<32 | uint64(m.Exchange)<<24 | uint64(m.Part&0xffff)<<8, uint64(m.Length) << 1}
 		if m.FromInitiator {
 			k[1]++
@@ -163,7 +163,7 @@ func copies(ms []message) {
 		cands := seen[k]
 		found := -1
 		for c := range cands {
-			if sameBytes(&ms[cands[c].first], m) {
+			if sameBytes(ms[cands[c].first], m) {
 				found = c
 				break
 			}
@@ -195,10 +195,10 @@ func sameBytes(a, b *message) bool {
 
 // doubled returns the message of which the one at i is the network's double, -1 when it
 // was sent anew.
-func doubled(ms []message, i, first int) int {
-	m := &ms[i]
+func doubled(ms []*message, i, first int) int {
+	m := ms[i]
 	for j := i - 1; j >= first; j-- {
-		o := &ms[j]
+		o := ms[j]
 		gap := m.Time.Sub(o.Time)
 		if gap > duplicateWithin {
 			return -1
@@ -214,16 +214,16 @@ func doubled(ms []message, i, first int) int {
 }
 
 // steps names the messages.
-func (g *negotiation) steps(ms []message) {
+func (g *negotiation) steps(ms []*message) {
 	if g.Version == 2 {
 		g.Exchange = "ikev2"
 		for i := range ms {
-			step2(&ms[i])
+			step2(ms[i])
 		}
 		return
 	}
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		ex, enc, resp, hasSA := m.Exchange, m.Encrypted, m.RespSPI, m.hasSA
 		if m.next == p1Fragment {
 			if m.inner == nil {
@@ -275,7 +275,7 @@ func (g *negotiation) steps(ms []message) {
 	g.transactions(ms)
 	g.informational(ms)
 	for i := range ms {
-		if m := &ms[i]; m.Part > 0 {
+		if m := ms[i]; m.Part > 0 {
 			if m.Parts > 0 {
 				m.Label += fmt.Sprintf(" part %d/%d", m.Part, m.Parts)
 			} else {
@@ -304,11 +304,11 @@ type dialogue struct {
 
 // dialogues groups the messages of one exchange type by message id, in order. Copies
 // belong to the group, but count once.
-func dialogues(ms []message, exchange uint8) []dialogue {
+func dialogues(ms []*message, exchange uint8) []dialogue {
 	var out []dialogue
 	at := map[uint32]int{}
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		ex, id := m.Exchange, m.MessageID
 		if m.next == p1Fragment {
 			if m.inner == nil {
@@ -340,7 +340,7 @@ func dialogues(ms []message, exchange uint8) []dialogue {
 }
 
 // original is the index of the message that i repeats.
-func original(ms []message, i int) int {
+func original(ms []*message, i int) int {
 	if ms[i].DuplicateOf >= 0 {
 		i = ms[i].DuplicateOf
 	}
@@ -351,7 +351,7 @@ func original(ms []message, i int) int {
 }
 
 // inherit gives copies, and later pieces of a cut message, the name of the first.
-func inherit(ms []message, d *dialogue) {
+func inherit(ms []*message, d *dialogue) {
 	for _, i := range d.all {
 		o := original(ms, i)
 		if ms[o].Part > 1 {
@@ -368,10 +368,10 @@ func inherit(ms []message, d *dialogue) {
 	}
 }
 
-func (g *negotiation) quick(ms []message) {
+func (g *negotiation) quick(ms []*message) {
 	for _, d := range dialogues(ms, exQuick) {
 		for k, i := range d.mine {
-			m := &ms[i]
+			m := ms[i]
 			m.Step = "QM1"
 			if k > 0 {
 				m.Step = "QM3"
@@ -379,7 +379,7 @@ func (g *negotiation) quick(ms []message) {
 			m.Label = m.Step
 		}
 		for k, i := range d.theirs {
-			m := &ms[i]
+			m := ms[i]
 			m.Step, m.Label, m.Response = "QM2", "QM2", true
 			if k > 0 { // commit bit: CONNECTED (RFC 2408 3.1)
 				m.Step, m.Label = facts.StepUnknown, "QM4"
@@ -392,7 +392,7 @@ func (g *negotiation) quick(ms []message) {
 // transactions tells XAUTH from mode configuration: the headend begins XAUTH, the client
 // mode configuration. A headend's second dialogue is the status, unless the client's answer
 // is longer than the question: then it asked again.
-func (g *negotiation) transactions(ms []message) {
+func (g *negotiation) transactions(ms []*message) {
 	n, status := 0, false
 	for _, d := range dialogues(ms, exTransaction) {
 		var step, first, second string
@@ -428,12 +428,12 @@ const probeAnswer = 2 * time.Second
 
 // informational names IKEv1 informational messages. Encrypted ones are guessed by pattern:
 // pairs of one length, there and back within a round trip, are DPD (RFC 3706).
-func (g *negotiation) informational(ms []message) {
+func (g *negotiation) informational(ms []*message) {
 	var open []int // encrypted, not yet paired
 	probe := 0     // length of known DPD messages
 	up := false
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		if m.Step == "MM6" || m.Step == "AM3" || m.Step == facts.StepXAUTH || strings.HasPrefix(m.Step, "QM") {
 			up = true
 		}
@@ -466,7 +466,7 @@ func (g *negotiation) informational(ms []message) {
 		}
 		paired := false
 		for k := len(open) - 1; k >= 0 && m.Time.Sub(ms[open[k]].Time) <= probeAnswer; k-- {
-			q := &ms[open[k]]
+			q := ms[open[k]]
 			if q.FromInitiator != m.FromInitiator && q.Length == m.Length && afterDelete(ms, open[k]) < 0 {
 				q.Label, m.Label, m.Response = "DPD R-U-THERE?", "DPD R-U-THERE-ACK?", true
 				probe = m.Length
@@ -481,7 +481,7 @@ func (g *negotiation) informational(ms []message) {
 	}
 	// Unanswered probes: as long as answered ones, or several at intervals.
 	for _, i := range open {
-		m := &ms[i]
+		m := ms[i]
 		if j := afterDelete(ms, i); j >= 0 {
 			m.Label, ms[j].Label = "INFO delete?", "INFO delete?"
 			continue
@@ -491,7 +491,7 @@ func (g *negotiation) informational(ms []message) {
 			continue
 		}
 		for _, j := range open {
-			o := &ms[j]
+			o := ms[j]
 			gap := o.Time.Sub(m.Time).Abs()
 			if j != i && o.Length == m.Length && o.FromInitiator == m.FromInitiator && gap >= 2*time.Second && gap <= 5*time.Minute {
 				m.Label = "DPD R-U-THERE?"
@@ -503,9 +503,9 @@ func (g *negotiation) informational(ms []message) {
 
 // afterDelete returns the shorter informational that the same sender sent right before, -1
 // when there is none: the delete of the IPsec SA goes before that of the IKE SA.
-func afterDelete(ms []message, i int) int {
+func afterDelete(ms []*message, i int) int {
 	for j := i - 1; j >= 0 && ms[i].Time.Sub(ms[j].Time) < 200*time.Millisecond; j-- {
-		m := &ms[j]
+		m := ms[j]
 		if m.Exchange == exInfo && m.Encrypted && m.FromInitiator == ms[i].FromInitiator && m.Length < ms[i].Length && m.DuplicateOf < 0 {
 			return j
 		}
@@ -566,10 +566,10 @@ func exchangeName2(ex uint8) string {
 }
 
 // natSides reads the NAT detection payloads: whose address is not the one in the packet.
-func (g *negotiation) natSides(ms []message) {
+func (g *negotiation) natSides(ms []*message) {
 	initiator, responder := false, false
 	for i := range ms {
-		m := &ms[i]
+		m := ms[i]
 		mark := func(s natState, ofInitiator bool) {
 			if s != natChanged {
 				return
@@ -599,7 +599,7 @@ func (g *negotiation) natSides(ms []message) {
 }
 
 // byInitiator tells on which side an end stands.
-func (g *negotiation) byInitiator(ms []message, end netip.AddrPort) bool {
+func (g *negotiation) byInitiator(ms []*message, end netip.AddrPort) bool {
 	for i := range ms {
 		if ms[i].Src == end {
 			return ms[i].FromInitiator

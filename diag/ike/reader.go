@@ -16,7 +16,7 @@ import (
 const (
 	maxRecord     = 262144
 	maxInterfaces = 4096
-	readBuffer    = 1 << 20
+	readBuffer    = 512 << 10
 )
 
 // ErrNotCapture says that the bytes are neither pcap nor pcapng.
