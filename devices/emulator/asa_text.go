@@ -1,0 +1,861 @@
+package emulator
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+)
+
+func asaVersion(s *session, a args) string {
+	d := s.dev
+	up := d.lab.now().Sub(d.booted)
+	days, hours := int(up.Hours())/24, int(up.Hours())%24
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nCisco Adaptive Security Appliance Software Version %s \n", d.spec.Version)
+	fmt.Fprintf(&b, "Device Manager Version 7.1(3)\n\nCompiled on Thu 12-Jan-17 11:26 by builders\nSystem image file is \"disk0:/asa-k8.bin\"\nConfig file at boot was \"startup-config\"\n\n")
+	if days > 0 {
+		fmt.Fprintf(&b, "%s up %d days %d hours\n", d.hostname(), days, hours)
+	} else {
+		fmt.Fprintf(&b, "%s up %d hours %d mins\n", d.hostname(), hours, int(up.Minutes())%60)
+	}
+	if d.spec.Suffix != "" {
+		fmt.Fprintf(&b, "failover cluster up %d days %d hours\n", days, hours)
+	}
+	fmt.Fprintf(&b, "\nHardware:   %s, %d MB RAM, CPU 1 GHz,\n", d.spec.Model, d.ramMB())
+	b.WriteString(`
+Licensed features for this platform:
+Maximum Physical Interfaces       : Unlimited      perpetual
+Failover                          : Active/Active  perpetual
+Encryption-DES                    : Enabled        perpetual
+Encryption-3DES-AES               : Enabled        perpetual
+AnyConnect Premium Peers          : 2              perpetual
+Other VPN Peers                   : 750            perpetual
+Total VPN Peers                   : 750            perpetual
+
+`)
+	fmt.Fprintf(&b, "Serial Number: FCH%08d\n", len(d.spec.Name)*1117771)
+	b.WriteString("Running Permanent Activation Key: 0x00000000 0x00000000 0x00000000 0x00000000 0x00000000 \nConfiguration register is 0x1\n")
+	fmt.Fprintf(&b, "Configuration last modified by netadmin at %s\n", d.booted.In(d.zone).Format("15:04:05.000 ")+d.zoneName()+d.booted.In(d.zone).Format(" Mon Jan 2 2006"))
+	return b.String()
+}
+
+func (d *Device) ramMB() int {
+	if d.atLeast(9, 0) {
+		return 8192
+	}
+	return 512
+}
+
+func asaMemory(s *session, a args) string {
+	total := int64(s.dev.ramMB()) << 20
+	used := total / 100 * 38
+	return fmt.Sprintf("Free memory:    %15d bytes (62%%)\nUsed memory:    %15d bytes (38%%)\n-------------     ------------------\nTotal memory:   %15d bytes (100%%)\n", total-used, used, total)
+}
+
+func asaFailover(s *session, a args) string {
+	d := s.dev
+	if d.spec.Suffix == "" {
+		return "Failover Off \nFailover unit Secondary\nFailover LAN Interface: not Configured\nReconnect timeout 0:00:00\nUnit Poll frequency 1 seconds, holdtime 15 seconds\nInterface Poll frequency 5 seconds, holdtime 25 seconds\nInterface Policy 1\nMonitored Interfaces 2 of 160 maximum\nfailover replication http\n"
+	}
+	secs := int64(d.lab.now().Sub(d.booted).Seconds())
+	return fmt.Sprintf(`Failover On 
+Failover unit Primary
+Failover LAN Interface: FO GigabitEthernet1/8 (up)
+Reconnect timeout 0:00:00
+Unit Poll frequency 1 seconds, holdtime 15 seconds
+Interface Poll frequency 5 seconds, holdtime 25 seconds
+Interface Policy 1
+Monitored Interfaces 2 of 160 maximum
+MAC Address Move Notification Interval not set
+Version: Ours %[1]s, Mate %[1]s
+Serial Number: Ours JAD2109XYZ1, Mate JAD2109XYZ2
+Last Failover at: %[2]s
+	This host: Primary - Active 
+		Active time: %[3]d (sec)
+		slot 1: %[4]s hw/sw rev (1.0/%[1]s) status (Up Sys)
+		  Interface outside (203.0.113.34): Normal (Monitored)
+		  Interface inside (10.40.0.1): Normal (Monitored)
+	Other host: Secondary - Standby Ready 
+		Active time: 0 (sec)
+		slot 1: %[4]s hw/sw rev (1.0/%[1]s) status (Up Sys)
+		  Interface outside (203.0.113.35): Normal (Monitored)
+		  Interface inside (10.40.0.2): Normal (Monitored)
+`, d.spec.Version, d.booted.In(d.zone).Format("15:04:05 ")+d.zoneName()+d.booted.In(d.zone).Format(" Jan 2 2006"), secs, d.spec.Model)
+}
+
+func asaASPDrop(s *session, a args) string {
+	now := s.dev.lab.now().Sub(s.dev.booted)
+	var b strings.Builder
+	b.WriteString("\nFrame drop:\n")
+	for _, l := range []struct {
+		name string
+		n    int64
+	}{
+		{"Flow is denied by configured rule (acl-drop)", int64(now.Seconds()) / 3},
+		{"First TCP packet not SYN (tcp-not-syn)", int64(now.Seconds()) / 60},
+		{"TCP RST/FIN out of order (tcp-rstfin-ooo)", int64(now.Seconds()) / 400},
+		{"Slowpath security checks failed (sp-security-failed)", int64(now.Seconds()) / 90},
+	} {
+		fmt.Fprintf(&b, "  %-60s %20d\n", l.name, l.n)
+	}
+	b.WriteString("\nLast clearing: Never\n\nFlow drop:\n\nLast clearing: Never\n")
+	return b.String()
+}
+
+func asaSSHSessions(s *session, a args) string {
+	var b strings.Builder
+	b.WriteString("\nSID Client IP       Version Mode Encryption Hmac     State            Username\n")
+	s.dev.mu.Lock()
+	n := len(s.dev.conns)
+	s.dev.mu.Unlock()
+	for i := range n {
+		for _, mode := range []string{"IN ", "OUT"} {
+			if mode == "IN " {
+				fmt.Fprintf(&b, "%-3d %-15s 2.0     IN   aes256-ctr sha1     SessionStarted   %s\n", i, s.remote(), s.user)
+			} else {
+				fmt.Fprintf(&b, "%27s OUT  aes256-ctr sha1     SessionStarted   %s\n", "", s.user)
+			}
+		}
+	}
+	return b.String()
+}
+
+func asaLogging(s *session, a args) string {
+	d := s.dev
+	d.settle()
+	var b strings.Builder
+	fmt.Fprintf(&b, `Syslog logging: enabled
+    Facility: 20
+    Timestamp logging: enabled
+    Standby logging: disabled
+    Debug-trace logging: disabled
+    Console logging: disabled
+    Monitor logging: disabled
+    Buffer logging: level informational, %d messages logged
+    Trap logging: disabled
+    Permit-hostdown logging: disabled
+    History logging: disabled
+    Device ID: disabled
+    Mail logging: disabled
+    ASDM logging: disabled
+`, d.logged)
+	for _, l := range d.log {
+		b.WriteString(l + "\n")
+	}
+	return b.String()
+}
+
+func asaInterfaces(s *session, a args) string {
+	var b strings.Builder
+	b.WriteString("Interface                  IP-Address      OK? Method Status                Protocol\n")
+	for _, f := range s.dev.spec.Interfaces {
+		fmt.Fprintf(&b, "%-26s %-15s YES CONFIG up                    up  \n", f.Hardware, f.Address.Addr())
+	}
+	return b.String()
+}
+
+func asaAAA(s *session, a args) string {
+	return `Server Group:	LOCAL
+Server Protocol: Local database
+Server Address:	None
+Server port:	None
+Server status:	ACTIVE, Last transaction at unknown
+Number of pending requests		0
+Average round trip time			0ms
+Number of authentication requests	412
+Number of authorization requests	0
+Number of accounting requests		0
+Number of retransmissions		0
+Number of accepts			409
+Number of rejects			3
+Number of challenges			0
+Number of bad authenticators		0
+Number of timeouts			0
+Number of unrecognized responses	0
+`
+}
+
+var poolForm = regexp.MustCompile(`^ip local pool (\S+) (\S+)-(\S+) mask (\S+)`)
+
+func asaPool(s *session, a args) string {
+	for _, l := range s.dev.config {
+		if p := poolForm.FindStringSubmatch(l); p != nil && p[1] == a["name"] {
+			return fmt.Sprintf("Begin           End             Mask            Free     Held     In use\n%-15s %-15s %-15s %8d %8d %8d\n\nAvailable Addresses:\n%s\n", p[2], p[3], p[4], 191, 0, 0, p[2])
+		}
+	}
+	return fmt.Sprintf("ERROR: Pool <%s> not found\n", a["name"])
+}
+
+var (
+	aclLine   = regexp.MustCompile(`^access-list (\S+) (extended|standard) (.*)$`)
+	routeLine = regexp.MustCompile(`^route (\S+) (\S+) (\S+) (\S+)`)
+)
+
+func (d *Device) asaACLs(only string) string {
+	d.settle()
+	var names []string
+	lines := map[string][]string{}
+	for _, l := range d.config {
+		if p := aclLine.FindStringSubmatch(strings.TrimSpace(l)); p != nil && (only == "" || p[1] == only) {
+			if lines[p[1]] == nil {
+				names = append(names, p[1])
+			}
+			n := len(lines[p[1]]) + 1
+			hits := int64(n * 7)
+			for _, e := range d.ends {
+				if e.spec().ACL == p[1] {
+					hits = e.encaps()/40 + 3
+				}
+			}
+			lines[p[1]] = append(lines[p[1]], fmt.Sprintf("access-list %s line %d %s %s (hitcnt=%d) 0x%08x ", p[1], n, p[2], strings.TrimSpace(p[3]), hits, hash32(l)))
+		}
+	}
+	if only != "" && len(names) == 0 {
+		return fmt.Sprintf("ERROR: access-list <%s> does not exist\n", only)
+	}
+	var b strings.Builder
+	if only == "" {
+		b.WriteString("access-list cached ACL log flows: total 0, denied 0 (deny-flow-max 4096)\n            alert-interval 300\n")
+	}
+	for _, n := range names {
+		fmt.Fprintf(&b, "access-list %s; %d elements; name hash: 0x%08x\n", n, len(lines[n]), hash32(n))
+		for _, l := range lines[n] {
+			b.WriteString(l + "\n")
+		}
+	}
+	return b.String()
+}
+
+func hash32(s string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(s) {
+		h = (h ^ uint32(s[i])) * 16777619
+	}
+	return h
+}
+
+func (d *Device) asaRoutes(to netip.Addr) string {
+	gw := netip.Addr{}
+	for _, f := range d.spec.Interfaces {
+		if f.Gateway.IsValid() {
+			gw = f.Gateway
+		}
+	}
+	var b strings.Builder
+	if to.IsValid() {
+		for _, f := range d.spec.Interfaces {
+			if f.Address.Contains(to) {
+				return fmt.Sprintf("\nRouting entry for %s %s\n  Known via \"connected\", distance 0, metric 0 (connected, via interface)\n  Routing Descriptor Blocks:\n  * directly connected, via %s\n      Route metric is 0, traffic share count is 1\n", f.Address.Masked().Addr(), maskOf(f.Address.Bits()), f.Name)
+			}
+		}
+		return fmt.Sprintf("\nRouting entry for 0.0.0.0 0.0.0.0, supernet\n  Known via \"static\", distance 1, metric 0, candidate default path\n  Routing Descriptor Blocks:\n  * %s, via outside\n      Route metric is 0, traffic share count is 1\n", gw)
+	}
+	b.WriteString(`
+Codes: C - connected, S - static, I - IGRP, R - RIP, M - mobile, B - BGP
+       D - EIGRP, EX - EIGRP external, O - OSPF, IA - OSPF inter area 
+       N1 - OSPF NSSA external type 1, N2 - OSPF NSSA external type 2
+       E1 - OSPF external type 1, E2 - OSPF external type 2, E - EGP
+       i - IS-IS, L1 - IS-IS level-1, L2 - IS-IS level-2, ia - IS-IS inter area
+       * - candidate default, U - per-user static route, o - ODR
+       P - periodic downloaded static route
+
+`)
+	fmt.Fprintf(&b, "Gateway of last resort is %s to network 0.0.0.0\n\n", gw)
+	for _, f := range d.spec.Interfaces {
+		fmt.Fprintf(&b, "C    %s %s is directly connected, %s\n", f.Address.Masked().Addr(), maskOf(f.Address.Bits()), f.Name)
+	}
+	for _, l := range d.config {
+		if p := routeLine.FindStringSubmatch(l); p != nil {
+			star := " "
+			if p[2] == "0.0.0.0" {
+				star = "*"
+			}
+			fmt.Fprintf(&b, "S%s   %s %s [1/0] via %s, %s\n", star, p[2], p[3], p[4], p[1])
+		}
+	}
+	return b.String()
+}
+
+var natLine = regexp.MustCompile(`^nat \((\S+),(\S+)\) (after-auto )?source (.*)$`)
+
+func asaNAT(s *session, a args) string {
+	d := s.dev
+	if !d.atLeast(8, 3) {
+		return "NAT policies on Interface inside:\n  match ip inside 10.20.0.0 255.255.0.0 outside 10.1.0.0 255.255.0.0\n    NAT exempt\n    translate_hits = 310, untranslate_hits = 298\n  match ip inside any outside any\n    dynamic translation to pool 1 (" + d.spec.Interfaces[0].Address.Addr().String() + " [Interface PAT])\n    translate_hits = 8021, untranslate_hits = 510\n"
+	}
+	var manual, after []string
+	for _, l := range d.config {
+		if p := natLine.FindStringSubmatch(l); p != nil {
+			text := fmt.Sprintf("(%s) to (%s) source %s", p[1], p[2], strings.Replace(p[4], " destination", "   destination", 1))
+			if p[3] != "" {
+				after = append(after, text)
+			} else {
+				manual = append(manual, text)
+			}
+		}
+	}
+	var b strings.Builder
+	section := func(title string, rules []string) {
+		if len(rules) == 0 {
+			return
+		}
+		b.WriteString(title + "\n")
+		for i, r := range rules {
+			fmt.Fprintf(&b, "%d %s\n    translate_hits = %d, untranslate_hits = %d\n", i+1, r, 900*(i+1), 870*(i+1))
+		}
+	}
+	section("Manual NAT Policies (Section 1)", manual)
+	if len(manual) > 0 {
+		b.WriteString("\n")
+	}
+	section("Manual NAT Policies (Section 3)", after)
+	return b.String()
+}
+
+// Secrets are masked in show running-config; more system:running-config shows them.
+var asaMasks = []*regexp.Regexp{
+	regexp.MustCompile(`^(\s*(?:ikev1 |ikev2 (?:local|remote)-authentication )?pre-shared-key )\S+`),
+	regexp.MustCompile(`^(vpnclient vpngroup \S+ password )\S+`),
+	regexp.MustCompile(`^(vpnclient username \S+ password )\S+`),
+	regexp.MustCompile(`^(\s+key )\S+`),
+	regexp.MustCompile(`^(failover key )\S+`),
+	regexp.MustCompile(`^(snmp-server community )\S+`),
+	regexp.MustCompile(`^(snmp-server host \S+ \S+ community )\S+`),
+}
+
+func (d *Device) masked() []string {
+	stars := "*****"
+	if !d.atLeast(8, 3) {
+		stars = "*"
+	}
+	out := make([]string, len(d.config))
+	for i, l := range d.config {
+		for n, re := range asaMasks {
+			m := stars
+			if n == 1 || n == 2 {
+				m = "********"
+			}
+			l = re.ReplaceAllString(l, "${1}"+m)
+		}
+		out[i] = l
+	}
+	return out
+}
+
+// Defaults that only "show running-config all" prints.
+var asaDefaults = map[string][]string{
+	"sysopt": {
+		"no sysopt traffic detailed-statistics", "no sysopt connection timewait", "sysopt connection tcpmss 1380", "sysopt connection tcpmss minimum 0",
+		"sysopt connection permit-vpn", "sysopt connection reclassify-vpn", "no sysopt connection preserve-vpn-flows", "no sysopt radius ignore-secret",
+		"no sysopt noproxyarp outside", "no sysopt noproxyarp inside",
+	},
+}
+
+// asaRunning prints the configuration, or the part that begins with the given words.
+func asaRunning(s *session, a args) string {
+	d := s.dev
+	words := strings.Fields(a["section"])
+	all := len(words) > 0 && words[0] == "all"
+	if all {
+		words = words[1:]
+	}
+	lines := d.masked()
+	if len(words) == 0 {
+		text := strings.Join(lines, "\n") + "\n"
+		if all {
+			text = strings.Replace(text, "\n: end\n", "\n"+strings.Join(asaDefaults["sysopt"], "\n")+"\n: end\n", 1)
+		}
+		return text
+	}
+	known := map[string]bool{}
+	for _, l := range lines {
+		if w, _, _ := strings.Cut(l, " "); w != "" && l[0] != ' ' && l[0] != ':' && l[0] != '!' {
+			known[w] = true
+		}
+	}
+	for _, w := range []string{"crypto", "sysopt", "tunnel-group", "group-policy", "access-list", "access-group", "nat", "global", "static", "object", "object-group", "route", "ip",
+		"aaa-server", "username", "interface", "threat-detection", "management-access", "http", "ssh", "logging", "vpnclient", "vpn-sessiondb", "webvpn", "names", "name", "same-security-traffic", "mtu", "ntp"} {
+		known[w] = true
+	}
+	first := words[0]
+	if !known[first] {
+		full := ""
+		for w := range known {
+			if strings.HasPrefix(w, first) && (full == "" || w < full) {
+				full = w
+			}
+		}
+		if full == "" {
+			return strings.Repeat(" ", len(s.prompt())+len("show running-config ")) + "^\nERROR: % Invalid input detected at '^' marker.\n"
+		}
+		words[0] = full
+	}
+	return section(lines, words, all)
+}
+
+// section selects the top-level lines that begin with the words, with what is below them.
+func section(lines, words []string, all bool) string {
+	prefix := strings.Join(words, " ")
+	var b strings.Builder
+	var blocks [][]string
+	for _, l := range lines {
+		switch {
+		case strings.HasPrefix(l, " ") && len(blocks) > 0:
+			blocks[len(blocks)-1] = append(blocks[len(blocks)-1], l)
+		case l != "" && l[0] != ':' && l[0] != '!':
+			blocks = append(blocks, []string{l})
+		}
+	}
+	seen := map[string]bool{}
+	if all && words[0] == "sysopt" {
+		for _, l := range lines {
+			if strings.HasPrefix(l, "sysopt ") {
+				w := strings.Fields(l)
+				seen[strings.Join(w[:min(3, len(w))], " ")] = true
+			}
+		}
+		for _, l := range asaDefaults["sysopt"] {
+			w := strings.Fields(strings.TrimPrefix(l, "no "))
+			if !seen[strings.Join(w[:min(3, len(w))], " ")] {
+				b.WriteString(l + "\n")
+			}
+		}
+	}
+	for _, bl := range blocks {
+		nat := strings.HasPrefix(bl[0], "object network") && len(bl) > 1 && strings.HasPrefix(bl[1], " nat ")
+		hit := bl[0] == prefix || strings.HasPrefix(bl[0], prefix+" ")
+		switch {
+		case words[0] == "nat" && nat && len(words) == 1:
+			hit = true
+		case words[0] == "object" && nat:
+			hit = false
+		}
+		if hit {
+			b.WriteString(strings.Join(bl, "\n") + "\n")
+		}
+	}
+	return b.String()
+}
+
+func asaTracer(s *session, a args) string {
+	d := s.dev
+	w := strings.Fields(a["packet"])
+	if d.iface(a["interface"]) == nil || len(w) < 3 {
+		return "ERROR: % Incomplete command\n"
+	}
+	var ips []netip.Addr
+	for _, x := range w {
+		if v, err := netip.ParseAddr(x); err == nil {
+			ips = append(ips, v)
+		}
+	}
+	if len(ips) != 2 {
+		return "ERROR: % Incomplete command\n"
+	}
+	action, reason := "allow", ""
+	for _, e := range d.ends {
+		for _, p := range e.t.spec.Ends[1-e.i].Networks {
+			if !p.Contains(ips[1]) {
+				continue
+			}
+			e.t.settle()
+			switch e.t.state {
+			case Down:
+				e.t.negotiate(d.lab.now(), e.i)
+				action, reason = "drop", "(acl-drop) Flow is denied by configured rule"
+			case Stuck:
+				action, reason = "drop", "(acl-drop) Flow is denied by configured rule"
+			}
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nPhase: 1\nType: ROUTE-LOOKUP\nSubtype: input\nResult: ALLOW\nConfig:\nAdditional Information:\nin   0.0.0.0         0.0.0.0         outside\n")
+	fmt.Fprintf(&b, "\nPhase: 2\nType: NAT\nSubtype: \nResult: ALLOW\nConfig:\nAdditional Information:\nStatic translate %s/0 to %s/0\n", ips[0], ips[0])
+	vpn := "ALLOW"
+	if action == "drop" {
+		vpn = "DROP"
+	}
+	fmt.Fprintf(&b, "\nPhase: 3\nType: VPN\nSubtype: encrypt\nResult: %s\nConfig:\nAdditional Information:\n", vpn)
+	fmt.Fprintf(&b, "\nResult:\ninput-interface: %s\ninput-status: up\ninput-line-status: up\noutput-interface: outside\noutput-status: up\noutput-line-status: up\nAction: %s\n", a["interface"], action)
+	if reason != "" {
+		fmt.Fprintf(&b, "Drop-reason: %s\n", reason)
+	}
+	return b.String()
+}
+
+// asaIsakmp is show crypto isakmp sa: IKEv1, and from 8.4 on IKEv2 below it.
+func (d *Device) asaIsakmp(detail, both bool) string {
+	if !d.atLeast(8, 4) {
+		rows := d.asaIKERows(detail)
+		if rows == "" {
+			return "\nThere are no isakmp sas\n"
+		}
+		return d.asaIKEHead() + rows
+	}
+	return d.asaIKEv1(detail) + d.asaIKEv2(detail)
+}
+
+func (d *Device) asaIKEHead() string {
+	n := 0
+	for _, e := range d.ends {
+		if e.t.lists(e.i) && e.t.spec.IKE == 1 {
+			n++
+		}
+	}
+	return fmt.Sprintf("\n   Active SA: %d\n    Rekey SA: 0 (A tunnel will report 1 Active and 1 Rekey SA during rekey)\nTotal IKE SA: %d\n\n", n, n)
+}
+
+func (d *Device) asaIKEv1(detail bool) string {
+	rows := d.asaIKERows(detail)
+	if rows == "" {
+		return "\nThere are no IKEv1 SAs\n"
+	}
+	return "\nIKEv1 SAs:\n" + d.asaIKEHead() + rows
+}
+
+func (d *Device) asaIKERows(detail bool) string {
+	d.settle()
+	var b strings.Builder
+	n := 0
+	for _, e := range d.ends {
+		if e.t.spec.IKE != 1 || !e.t.lists(e.i) {
+			continue
+		}
+		n++
+		role, kind, state := "responder", "L2L", "MM_ACTIVE"
+		if e.initiates() {
+			role = "initiator"
+		}
+		if e.ezvpn() {
+			kind, state = "user", "AM_ACTIVE"
+		}
+		if e.t.state == Stuck {
+			state = e.stuckState()
+		}
+		fmt.Fprintf(&b, "%-3d IKE Peer: %s\n", n, e.remote())
+		fmt.Fprintf(&b, "    Type    : %-15s Role    : %-10s\n", kind, role)
+		fmt.Fprintf(&b, "    Rekey   : no              State   : %-10s\n", state+" ")
+		if detail {
+			enc := e.t.spec.Encryption
+			fmt.Fprintf(&b, "    Encrypt : %-15s Hash    : SHA       \n", enc)
+			fmt.Fprintf(&b, "    Auth    : preshared       Lifetime: 86400\n")
+			if e.t.state != Stuck {
+				fmt.Fprintf(&b, "    Lifetime Remaining: %d\n", remaining(86400, e.age()))
+			}
+		}
+	}
+	return b.String()
+}
+
+func remaining(life int, age time.Duration) int {
+	return max(life-int(age.Seconds())%life, 1)
+}
+
+func (d *Device) asaIKEv2(detail bool) string {
+	d.settle()
+	var b strings.Builder
+	n := 0
+	for _, e := range d.ends {
+		if e.t.spec.IKE != 2 || !e.t.carries(e.i) {
+			continue
+		}
+		n++
+		role := "RESPONDER"
+		if e.initiates() {
+			role = "INITIATOR"
+		}
+		fmt.Fprintf(&b, "\nSession-id:%d, Status:UP-ACTIVE, IKE count:1, CHILD count:1\n\n", n)
+		b.WriteString("Tunnel-id                 Local                Remote     Status         Role\n")
+		fmt.Fprintf(&b, "%9d %21s %21s      READY    %s\n", e.t.conn[e.i]*7919, e.local().String()+"/500", e.remote().String()+"/500", role)
+		b.WriteString("      Encr: AES-CBC, keysize: 256, Hash: SHA96, DH Grp:5, Auth sign: PSK, Auth verify: PSK\n")
+		fmt.Fprintf(&b, "      Life/Active Time: 86400/%d sec\n", int(e.age().Seconds()))
+		if detail {
+			fmt.Fprintf(&b, "      Session-id: %d\n      Status Description: Negotiation done\n      Local spi: %016X       Remote spi: %016X\n      Local id: %s\n      Remote id: %s\n      Local req mess id: 4                 Remote req mess id: 11\n      Local next mess id: 4                Remote next mess id: 11\n      DPD configured for 10 seconds, retry 2\n      NAT-T is not detected  \n",
+				n, uint64(e.spiIn())<<32|0x5bd1e995, uint64(e.spiOut())<<32|0x9e3779b9, e.local(), e.remote())
+		}
+		last := func(p netipNet) string { return lastAddr(netip.Prefix(p)).String() }
+		fmt.Fprintf(&b, "Child sa: local selector  %s/0 - %s/65535\n          remote selector %s/0 - %s/65535\n          ESP spi in/out: 0x%x/0x%x  \n",
+			e.localNet().addr(), last(e.localNet()), e.remoteNet().addr(), last(e.remoteNet()), e.spiIn(), e.spiOut())
+	}
+	if n == 0 {
+		return "\nThere are no IKEv2 SAs\n"
+	}
+	return "\nIKEv2 SAs:\n" + b.String()
+}
+
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+func (d *Device) asaIPsec(peer netip.Addr) string {
+	d.settle()
+	var b strings.Builder
+	for _, e := range d.ends {
+		if !e.t.carries(e.i) || peer.IsValid() && e.remote() != peer {
+			continue
+		}
+		if b.Len() == 0 {
+			if peer.IsValid() {
+				fmt.Fprintf(&b, "peer address: %s\n", peer)
+			} else {
+				fmt.Fprintf(&b, "interface: %s\n", e.spec().Interface)
+			}
+		} else {
+			b.WriteString("\n")
+		}
+		d.asaIPsecBlock(&b, e)
+	}
+	if b.Len() == 0 {
+		if peer.IsValid() {
+			return fmt.Sprintf("\nThere are no ipsec sas for peer %s\n", peer)
+		}
+		return "\nThere are no ipsec sas\n"
+	}
+	return b.String()
+}
+
+func (d *Device) asaIPsecBlock(b *strings.Builder, e end) {
+	enc, dec := e.encaps(), e.decaps()
+	life := remaining(28800, e.age())
+	mapName, seq := e.spec().Map, e.spec().Sequence
+	if e.ezvpn() {
+		if e.headend() {
+			mapName, seq = "EZ-DYN", 10
+		} else {
+			mapName, seq = "_vpnc_cm", 10
+		}
+	}
+	fmt.Fprintf(b, "    Crypto map tag: %s, seq num: %d, local addr: %s\n\n", mapName, seq, e.local())
+	if e.spec().ACL != "" {
+		fmt.Fprintf(b, "      access-list %s extended permit ip %s %s %s %s \n", e.spec().ACL, e.localNet().addr(), e.localNet().mask(), e.remoteNet().addr(), e.remoteNet().mask())
+	}
+	fmt.Fprintf(b, "      local ident (addr/mask/prot/port): (%s/%s/0/0)\n", e.localNet().addr(), e.localNet().mask())
+	fmt.Fprintf(b, "      remote ident (addr/mask/prot/port): (%s/%s/0/0)\n", e.remoteNet().addr(), e.remoteNet().mask())
+	fmt.Fprintf(b, "      current_peer: %s", e.remote())
+	if e.ezvpn() && e.headend() {
+		fmt.Fprintf(b, ", username: %s\n      dynamic allocated peer ip: 0.0.0.0", e.t.spec.User)
+	}
+	b.WriteString("\n\n")
+	fmt.Fprintf(b, "      #pkts encaps: %d, #pkts encrypt: %d, #pkts digest: %d\n", enc, enc, enc)
+	fmt.Fprintf(b, "      #pkts decaps: %d, #pkts decrypt: %d, #pkts verify: %d\n", dec, dec, dec)
+	b.WriteString("      #pkts compressed: 0, #pkts decompressed: 0\n")
+	fmt.Fprintf(b, "      #pkts not compressed: %d, #pkts comp failed: 0, #pkts decomp failed: 0\n", enc)
+	b.WriteString("      #pre-frag successes: 0, #pre-frag failures: 0, #fragments created: 0\n")
+	b.WriteString("      #PMTUs sent: 0, #PMTUs rcvd: 0, #decapsulated frgs needing reassembly: 0\n")
+	if d.atLeast(8, 4) {
+		b.WriteString("      #TFC rcvd: 0, #TFC sent: 0\n      #Valid ICMP Errors rcvd: 0, #Invalid ICMP Errors rcvd: 0\n")
+	}
+	b.WriteString("      #send errors: 0, #recv errors: 0\n\n")
+	fmt.Fprintf(b, "      local crypto endpt.: %s/0, remote crypto endpt.: %s/0\n", e.local(), e.remote())
+	if d.atLeast(8, 4) {
+		b.WriteString("      path mtu 1500, ipsec overhead 74(44), media mtu 1500\n      PMTU time remaining (sec): 0, DF policy: copy-df\n      ICMP error validation: disabled, TFC packets: disabled\n")
+	} else {
+		b.WriteString("      path mtu 1500, ipsec overhead 74, media mtu 1500\n")
+	}
+	fmt.Fprintf(b, "      current outbound spi: %08X\n      current inbound spi : %08X\n\n", e.spiOut(), e.spiIn())
+	flags := "{L2L, Tunnel, IKEv1, }"
+	if e.t.spec.IKE == 2 {
+		flags = "{L2L, Tunnel, IKEv2, }"
+	}
+	if e.ezvpn() {
+		flags = "{RA, Tunnel, IKEv1, }"
+	}
+	if !d.atLeast(8, 4) {
+		flags = strings.Replace(flags, "IKEv1, ", "", 1)
+	}
+	tr := "esp-aes-256 esp-sha-hmac"
+	if e.t.spec.Encryption == "aes" {
+		tr = "esp-aes esp-sha-hmac"
+	}
+	for _, s := range []struct {
+		dir, bitmap string
+		spi         uint32
+		n           int64
+	}{{"inbound", "0xFFFFFFFF 0xFFFFFFFF", e.spiIn(), dec}, {"outbound", "0x00000000 0x00000001", e.spiOut(), enc}} {
+		fmt.Fprintf(b, "    %s esp sas:\n      spi: 0x%08X (%d)\n         transform: %s no compression \n         in use settings =%s\n         slot: 0, conn_id: %d, crypto-map: %s\n         sa timing: remaining key lifetime (kB/sec): (%d/%d)\n         IV size: 16 bytes\n         replay detection support: Y\n         Anti replay bitmap: \n          %s\n",
+			s.dir, s.spi, s.spi, tr, flags, e.t.conn[e.i]*4096, mapName, max(4374000-e.sizeOf(s.n)/1024, 1), life, s.bitmap)
+	}
+}
+
+func asaSessionSummary(s *session, a args) string {
+	d := s.dev
+	d.settle()
+	l2l, ra := 0, 0
+	for _, e := range d.ends {
+		if e.t.carries(e.i) {
+			if e.ezvpn() {
+				ra++
+			} else {
+				l2l++
+			}
+		}
+	}
+	var b strings.Builder
+	line := strings.Repeat("-", 75) + "\n"
+	b.WriteString(line + "VPN Session Summary\n" + line)
+	b.WriteString("                               Active : Cumulative : Peak Concur : Inactive\n                             ----------------------------------------------\n")
+	fmt.Fprintf(&b, "Site-to-Site VPN             : %6d : %10d : %11d\n", l2l, l2l+41, l2l+1)
+	fmt.Fprintf(&b, "  IKEv1 IPsec                : %6d : %10d : %11d\n", l2l, l2l+41, l2l+1)
+	fmt.Fprintf(&b, "IKEv1 IPsec/L2TP IPsec       : %6d : %10d : %11d\n", ra, ra+12, ra+1)
+	b.WriteString(line)
+	fmt.Fprintf(&b, "Total Active and Inactive    : %6d             Total Cumulative : %6d\nDevice Total VPN Capacity    :    750\nDevice Load                  :     0%%\n", l2l+ra, l2l+ra+53)
+	b.WriteString(line)
+	return b.String()
+}
+
+// asaSessions is show vpn-sessiondb [detail] KIND.
+func (d *Device) asaSessions(kind string, detail bool, peer netip.Addr) string {
+	d.settle()
+	var b strings.Builder
+	n := 0
+	for _, e := range d.ends {
+		l2l := !e.ezvpn()
+		if !e.t.carries(e.i) || l2l != (kind == "l2l") || kind == "anyconnect" || kind == "webvpn" || kind == "svc" || peer.IsValid() && peer != e.remote() {
+			continue
+		}
+		n++
+		if n == 1 {
+			title := "LAN-to-LAN"
+			if !l2l {
+				title = "IKEv1 IPsec"
+			}
+			if detail {
+				title += " Detailed"
+			}
+			fmt.Fprintf(&b, "\nSession Type: %s\n", title)
+		}
+		ip := "IKEv1 IPsec"
+		if e.t.spec.IKE == 2 {
+			ip = "IKEv2 IPsec"
+		}
+		enc := "IKEv1: (1)AES256  IPsec: (1)AES256"
+		if l2l {
+			fmt.Fprintf(&b, "\nConnection   : %s\n", e.remote())
+		} else {
+			fmt.Fprintf(&b, "\nUsername     : %s\n", e.t.spec.User)
+		}
+		born := d.lab.now().Add(-e.age()).In(d.zone)
+		fmt.Fprintf(&b, "Index        : %-22d IP Addr      : %s\nProtocol     : %s\nEncryption   : %s  Hashing      : IKEv1: (1)SHA1  IPsec: (1)SHA1\n", e.t.conn[e.i], e.remote(), ip, enc)
+		fmt.Fprintf(&b, "Bytes Tx     : %-22d Bytes Rx     : %d\nLogin Time   : %s\nDuration     : %s\n", e.sizeOf(e.encaps()), e.sizeOf(e.decaps()),
+			born.Format("15:04:05 ")+d.zoneName()+born.Format(" Mon Jan 2 2006"), duration(e.age()))
+		if detail {
+			fmt.Fprintf(&b, "\nIKEv1 Tunnels: 1\nIPsec Tunnels: 1\n\nIKEv1:\n  Tunnel ID    : %[1]d.1\n  UDP Src Port : 500                    UDP Dst Port : 500\n  IKE Neg Mode : Main                   Auth Mode    : preSharedKeys\n  Encryption   : AES256                 Hashing      : SHA1\n  Rekey Int (T): 86400 Seconds          Rekey Left(T): %[2]d Seconds\n  D/H Group    : %[3]s\n  Filter Name  : \n\nIPsec:\n  Tunnel ID    : %[1]d.2\n  Local Addr   : %[4]s/%[5]s/0/0\n  Remote Addr  : %[6]s/%[7]s/0/0\n  Encryption   : AES256                 Hashing      : SHA1\n  Encapsulation: Tunnel\n  Rekey Int (T): 28800 Seconds          Rekey Left(T): %[8]d Seconds\n  Rekey Int (D): 4608000 K-Bytes        Rekey Left(D): %[9]d K-Bytes\n  Idle Time Out: 0 Minutes              Idle TO Left : 0 Minutes\n  Bytes Tx     : %-22[10]d Bytes Rx     : %[11]d\n  Pkts Tx      : %-22[12]d Pkts Rx      : %[13]d\n",
+				e.t.conn[e.i], remaining(86400, e.age()), or(e.t.spec.Group, "2"), e.localNet().addr(), e.localNet().mask(), e.remoteNet().addr(), e.remoteNet().mask(),
+				remaining(28800, e.age()), max(4608000-e.sizeOf(e.encaps())/1024, 1), e.sizeOf(e.encaps()), e.sizeOf(e.decaps()), e.encaps(), e.decaps())
+		}
+	}
+	if n == 0 {
+		return "INFO: There are presently no active sessions\n\n"
+	}
+	return b.String()
+}
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// asaVPNClient is show vpnclient of an Easy VPN hardware client.
+func asaVPNClient(s *session, a args) string {
+	d := s.dev
+	d.settle()
+	for _, e := range d.ends {
+		if !e.ezvpn() || e.headend() {
+			continue
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "\nLOCAL CONFIGURATION\nvpnclient server %s\nvpnclient mode network-extension-mode\nvpnclient vpngroup %s password ********\nvpnclient username %s password ********\nvpnclient enable\n\n", e.remote(), e.t.spec.Group, e.t.spec.User)
+		if e.t.state == Up {
+			fmt.Fprintf(&b, "DOWNLOADED DYNAMIC POLICY\nCurrent Server                     : %s\nPrimary DNS                        : 10.1.0.10\nDefault Domain                     : corp.example.com\nPFS Enabled                        : No\nSecure Unit Authentication Enabled : No\nUser Authentication Enabled        : No\nSplit Tunnel Networks              : %s/%s\n", e.remote(), e.remoteNet().addr(), e.remoteNet().mask())
+		} else {
+			b.WriteString("NO ACTIVE CONNECTION\n")
+		}
+		return b.String()
+	}
+	return "ERROR: vpnclient is not configured\n"
+}
+
+func asaCaptures(s *session, a args) string {
+	var b strings.Builder
+	now := s.dev.lab.now()
+	for _, c := range s.dev.captures {
+		status := "Capturing"
+		ifname := " interface " + c.ifname
+		if !c.running() {
+			status, ifname = "Stopped", ""
+		}
+		opts := c.options
+		if opts != "" {
+			opts = " " + opts
+		}
+		fmt.Fprintf(&b, "capture %s type %s%s%s [%s - %d bytes] \n", c.name, c.kind, opts, ifname, status, c.bytes(now))
+		for _, m := range c.matches {
+			if c.acl == "" {
+				fmt.Fprintf(&b, "  match %s\n", m.text)
+			}
+		}
+	}
+	return b.String()
+}
+
+// asaCapture lists a capture's packets; dump adds the bytes from the IP header on (the
+// ASA leaves the MAC addresses out).
+func (d *Device) asaCapture(name string, dump, detail bool) string {
+	c := d.capture(name)
+	if c == nil {
+		return fmt.Sprintf("ERROR: Capture <%s> does not exist\n", name)
+	}
+	ps := c.packets(d.lab.now())
+	var b strings.Builder
+	if len(ps) == 0 {
+		return "\n0 packet captured\n\n0 packet shown\n"
+	}
+	word := "packets"
+	if len(ps) == 1 {
+		word = "packet"
+	}
+	fmt.Fprintf(&b, "\n%d %s captured\n\n", len(ps), word)
+	for i, p := range ps {
+		mac := ""
+		if detail && len(p.data) >= ethLen {
+			mac = fmt.Sprintf("%x.%x.%x %x.%x.%x 0x0800 Length: %d\n     ", p.data[6:8], p.data[8:10], p.data[10:12], p.data[0:2], p.data[2:4], p.data[4:6], p.orig)
+		}
+		fmt.Fprintf(&b, "%4d: %s       %s%s \n", i+1, p.at.In(d.zone).Format("15:04:05.000000"), mac, describe(p))
+		if dump {
+			hexDump(&b, p.ip())
+		}
+	}
+	fmt.Fprintf(&b, "%d %s shown\n", len(ps), word)
+	return b.String()
+}
+
+func hexDump(b *strings.Builder, data []byte) {
+	for at := 0; at < len(data); at += 16 {
+		row := data[at:min(at+16, len(data))]
+		var hex, text strings.Builder
+		for i := range 16 {
+			if i < len(row) {
+				fmt.Fprintf(&hex, "%02x", row[i])
+				if row[i] >= 0x20 && row[i] < 0x7f {
+					text.WriteByte(row[i])
+				} else {
+					text.WriteByte('.')
+				}
+			} else {
+				hex.WriteString("  ")
+			}
+			if i%2 == 1 && i < 15 {
+				hex.WriteByte(' ')
+			}
+		}
+		fmt.Fprintf(b, "0x%04x   %s        %s\n", at, hex.String(), text.String())
+	}
+}
