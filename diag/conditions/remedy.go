@@ -66,6 +66,8 @@ func clearIKE(e *End, sa facts.IKESA) report.Action {
 		lines = []string{"clear crypto session remote " + peer}
 	case version == 2:
 		lines = []string{"clear crypto ikev2 sa " + peer}
+	case e.Device.Version.AtLeast(8, 4):
+		lines = []string{"clear crypto ikev1 sa " + peer}
 	default:
 		lines = []string{"clear crypto isakmp sa " + peer}
 	}

@@ -1,7 +1,6 @@
 package conditions
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -320,10 +319,12 @@ func cutMidway(t *Tunnel) []Match {
 		if f.last == nil || s.natBefore(1-f.from) || s.bySize(f.from) != nil {
 			continue
 		}
-		// Only ESP is gone while IKE passes: another condition.
 		ike := false
 		for _, p := range f.lost {
 			ike = ike || !p.esp
+		}
+		if !ike && s.esp[f.from].arrived == 0 {
+			continue // ESP never passed in this direction: it is blocked, the path is not cut
 		}
 		w := 4.4
 		if len(fs) == 2 {
@@ -362,6 +363,9 @@ func wireDead(s *story) *Match {
 		}
 		if s.natBefore(1-f.from) || s.answersBySize(f.from) != nil || s.hearsOther(1-f.from, f.last.at) {
 			continue
+		}
+		if probes < 2 && s.esp[1-f.from].sent == 0 {
+			continue // its ESP was never answered
 		}
 		w := 0.0
 		switch {
@@ -1477,5 +1481,3 @@ func (s *story) health() *health1 {
 func harmlessWire(step string) []report.Action {
 	return []report.Action{{Class: report.None, Commands: []string{}, Steps: []string{step}, Effect: "none"}}
 }
-
-var _ = cmp.Compare[int]

@@ -167,6 +167,9 @@ func (s *story) authTrouble() *auth {
 		if len(closed) > 0 {
 			a.expl += " The ICMP \"port unreachable\" for the later copies is its closed socket."
 		}
+		if !s.at(s.ini) && len(s.infos(s.ini, u.First().At.Add(-time.Second))) == 0 {
+			a.expl += " Behind a NAT message 3 would go to UDP 4500; if that port is blocked it looks the same from here."
+		}
 		if certs {
 			a.cert, a.weight = a.weight, 0
 		}
@@ -307,7 +310,7 @@ func (s *story) offer() string {
 func wireIKEConditions() []Condition {
 	return []Condition{
 		{
-			ID: "psk-mismatch", Severity: report.Critical, Prefer: []string{"nat-pool-address-change", "udp-4500-blocked", "path-fragments-dropped", "pmtu-black-hole"}, Reference: "S1: re-enter or recover pre-shared keys; RFC 2409 5.4",
+			ID: "psk-mismatch", Severity: report.Critical, Prefer: []string{"nat-pool-address-change"}, Reference: "S1: re-enter or recover pre-shared keys; RFC 2409 5.4",
 			Look: wireLook(func(s *story) *Match {
 				a := s.authTrouble()
 				if a == nil || a.weight <= 0 {
@@ -324,7 +327,7 @@ func wireIKEConditions() []Condition {
 			}),
 		},
 		{
-			ID: "certificate-rejected", Severity: report.Critical, Prefer: []string{"path-fragments-dropped", "pmtu-black-hole"}, Reference: "practice; RFC 4945",
+			ID: "certificate-rejected", Severity: report.Critical, Reference: "practice; RFC 4945",
 			Look: wireLook(func(s *story) *Match {
 				a := s.authTrouble()
 				if a == nil || a.cert <= 0 {
@@ -338,7 +341,7 @@ func wireIKEConditions() []Condition {
 			}),
 		},
 		{
-			ID: "identity-mismatch", Severity: report.Critical, Prefer: []string{"psk-mismatch", "certificate-rejected"}, Reference: "S1: verify ISAKMP identity",
+			ID: "identity-mismatch", Severity: report.Critical, Reference: "S1: verify ISAKMP identity",
 			Look: wireLook(func(s *story) *Match {
 				a := s.authTrouble()
 				if a == nil || a.ident <= 0 {

@@ -194,6 +194,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	case silence:
 		switch s.stop.step {
 		case "AM2":
+			w["udp-4500-blocked"] = 2.4 // who is behind a NAT shows in message 3 only
 			if nat {
 				w["udp-4500-blocked"] = 4
 			}
@@ -356,7 +357,7 @@ func wirePathConditions() []Condition {
 			}),
 		},
 		{
-			ID: "pmtu-black-hole", Severity: report.Critical, Prefer: []string{"path-fragments-dropped"}, Reference: "S0: blocked ICMP; S1: MTU/MSS; RFC 1191, RFC 2923",
+			ID: "pmtu-black-hole", Severity: report.Critical, Reference: "S0: blocked ICMP; S1: MTU/MSS; RFC 1191, RFC 2923",
 			Look: func(t *Tunnel) []Match {
 				out := wireLoss("pmtu-black-hole", func(s *story, l *loss, w float64) *Match {
 					cs := s.lossClues(l, w)
@@ -379,7 +380,7 @@ func wirePathConditions() []Condition {
 			},
 		},
 		{
-			ID: "path-large-packets-dropped", Severity: report.Critical, Prefer: []string{"pmtu-black-hole", "path-fragments-dropped"}, Reference: "S0: misread traffic; practice",
+			ID: "path-large-packets-dropped", Severity: report.Critical, Reference: "S0: misread traffic; practice",
 			Look: wireLoss("path-large-packets-dropped", func(s *story, l *loss, w float64) *Match {
 				next := "the next message, a larger one,"
 				if l.kind != silence {
@@ -448,7 +449,7 @@ func wirePathConditions() []Condition {
 			}),
 		},
 		{
-			ID: "udp-4500-blocked", Severity: report.Critical, Prefer: []string{"nat-pool-address-change"}, Reference: "S1: NAT-T ports; S2: key exchange repeated because 4500 is dropped; RFC 3947",
+			ID: "udp-4500-blocked", Severity: report.Critical, Reference: "S1: NAT-T ports; S2: key exchange repeated because 4500 is dropped; RFC 3947",
 			Look: wireLoss("udp-4500-blocked", func(s *story, l *loss, w float64) *Match {
 				cs := s.lossClues(l, w)
 				dir := fmt.Sprintf("from %s to %s", s.name(l.from), s.name(1-l.from))

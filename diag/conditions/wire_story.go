@@ -232,8 +232,8 @@ func (s *story) progress() {
 		return
 	}
 	s.stop = s.standing(last)
-	if s.up && s.stop.kind == silence {
-		s.stop = stop{}
+	if s.up && (s.stop.kind == silence || s.stop.kind == unaccepted && s.esp[last.From].sent > 0 && s.esp[1-last.From].sent > 0) {
+		s.stop = stop{} // traffic shows that the answer arrived in the end
 	}
 }
 

@@ -50,6 +50,10 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 		}
 		r.Errors = append(r.Errors, report.Error{Source: src, Kind: e.Kind, Message: e.Message})
 	}
+	healthy := map[string]bool{}
+	for _, c := range conds {
+		healthy[c.ID] = c.Healthy
+	}
 	seen := map[string]bool{} // what a condition saw, whichever tunnel it was looked at from
 	for _, t := range cut(set, opt.Tunnels) {
 		if opt.Only != "" && !named(t, opt.Only) {
@@ -67,6 +71,10 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 		}
 		r.Tunnels = append(r.Tunnels, describe(t, finds))
 		r.Findings = append(r.Findings, finds...)
+	}
+	// One incident, one answer: beside a fault the health of other tunnels stands in their state.
+	if slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Severity != report.Info }) {
+		r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return healthy[f.ID] })
 	}
 	report.Sort(&r)
 	return r, ladders

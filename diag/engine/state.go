@@ -78,7 +78,7 @@ func describe(t *conditions.Tunnel, finds []report.Finding) report.Tunnel {
 			encaps, decaps = max(encaps, sa.Encaps), max(decaps, sa.Decaps)
 		}
 	}
-	wire(t, &out)
+	wireUp, wireTried := wire(t, &out)
 	fault := false
 	for _, f := range finds {
 		fault = fault || f.Severity == report.Critical || f.Severity == report.Major
@@ -99,6 +99,12 @@ func describe(t *conditions.Tunnel, finds []report.Finding) report.Tunnel {
 		out.State = report.Negotiating
 	case phase1 > 0:
 		out.State = report.Degraded
+	case wireUp && !fault:
+		out.State, out.StoppedAt = report.Up, nil
+	case wireUp:
+		out.State = report.Degraded
+	case wireTried:
+		out.State = report.Negotiating
 	case len(t.Ends) > 0 && sawSAs(t):
 		out.State = report.Down
 	}
@@ -141,4 +147,24 @@ func index(s string) int {
 }
 
 // wire adds what captures tell about the state; without captures it changes nothing.
-func wire(_ *conditions.Tunnel, _ *report.Tunnel) {}
+// Texts are read at one moment, captures show what happened: where both speak of the
+// state, the texts stand, where they stop, the packets name the message.
+func wire(t *conditions.Tunnel, out *report.Tunnel) (up, tried bool) {
+	o := t.OnWire()
+	if o.Version != 0 && out.IKE == nil {
+		v := o.Version
+		out.IKE = &v
+	}
+	switch o.Exchange {
+	case "main", "aggressive", "ikev2":
+		if out.Exchange == nil {
+			e := o.Exchange
+			out.Exchange = &e
+		}
+	}
+	if o.Stopped != "" && (out.StoppedAt == nil || len(t.Ends) == 0) && index(o.Stopped) < len(order) {
+		st := o.Stopped
+		out.StoppedAt = &st
+	}
+	return o.Up, o.Tried
+}

@@ -7,6 +7,7 @@ import (
 
 	"vpnbot/diag/conditions"
 	"vpnbot/diag/facts"
+	"vpnbot/diag/path"
 )
 
 // Named is a tunnel whose name and addresses are configured. Without one a tunnel is
@@ -26,9 +27,11 @@ const maxTunnels = 2000
 func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 	var gateways, clients []*facts.Device
 	for _, d := range set.Devices {
-		if isClient(d) {
+		switch {
+		case silent(d): // a folder with captures only
+		case isClient(d):
 			clients = append(clients, d)
-		} else {
+		default:
 			gateways = append(gateways, d)
 		}
 	}
@@ -121,7 +124,74 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 	if len(out) == 0 && len(clients) > 0 {
 		add()
 	}
+	for _, w := range path.Tunnels(set.Captures) {
+		if t := home(out, w); t != nil {
+			if t.Wire == nil {
+				t.Wire = w
+				continue
+			}
+		}
+		t := &conditions.Tunnel{Clients: clients, Set: set, Wire: w}
+		for _, we := range w.Ends {
+			if we.View == nil {
+				continue
+			}
+			for _, d := range set.Devices {
+				if d.Name == we.Name && d.Name != "" && silent(d) {
+					e := &conditions.End{Device: d, Others: map[netip.Addr]bool{}}
+					if len(we.Addrs) > 0 {
+						e.Own = we.Addrs[0]
+					}
+					t.Ends = append(t.Ends, e)
+				}
+			}
+		}
+		name(t, named)
+		out = append(out, t)
+	}
 	return out
+}
+
+// silent: a device of which no text is at hand.
+func silent(d *facts.Device) bool {
+	return d.Config == nil && len(d.Outputs)+len(d.IKE)+len(d.IPsec)+len(d.Sessions)+len(d.Events)+len(d.Counters)+len(d.Pings)+len(d.Traces) == 0
+}
+
+// home finds the tunnel of the texts that a wire belongs to: by the ends' addresses, else
+// by the vantage points' names where that is no question.
+func home(ts []*conditions.Tunnel, w *path.Wire) *conditions.Tunnel {
+	var best *conditions.Tunnel
+	score := 0
+	for _, t := range ts {
+		if t.Wire != nil {
+			continue
+		}
+		n := 0
+		for _, we := range w.Ends {
+			if slices.ContainsFunc(we.Addrs, func(a netip.Addr) bool {
+				return slices.ContainsFunc(t.Ends, func(e *conditions.End) bool { return e.Own == a || e.Mine(a) }) || slices.Contains(t.Addrs, a)
+			}) {
+				n += 2
+			}
+		}
+		if len(w.Addrs) == 1 && len(w.Attempts) == 0 && slices.Contains(t.Addrs, w.Addrs[0]) {
+			n += 2
+		}
+		for _, v := range w.Views {
+			if slices.ContainsFunc(t.Ends, func(e *conditions.End) bool {
+				return e.Device.Name == v.Capture.Device && v.Capture.Device != ""
+			}) {
+				n++
+			}
+		}
+		if n > score {
+			best, score = t, n
+		}
+	}
+	if score >= 4 || score >= 1 && (len(ts) == 1 || len(w.Attempts)+len(w.Flows)+len(w.CTCP) == 0) || score >= 3 {
+		return best
+	}
+	return nil
 }
 
 func isClient(d *facts.Device) bool {
@@ -286,6 +356,14 @@ func name(t *conditions.Tunnel, named []Named) {
 	}
 	for _, e := range t.Ends {
 		add(e.Peer)
+	}
+	if t.Wire != nil {
+		for _, a := range t.Wire.Addrs {
+			add(a)
+		}
+		if len(t.Wire.Addrs) == 2 && len(t.Ends) < 2 {
+			addrs = slices.Clone(t.Wire.Addrs)
+		}
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	t.Addrs = addrs

@@ -1,0 +1,27 @@
+package conditions
+
+// OnWire is what the captures tell about a tunnel's state, for the report's head.
+type OnWire struct {
+	Version  int    // 1 or 2, 0 unknown
+	Exchange string // main, aggressive, ikev2, ""
+	Stopped  string // report.stopped_at, ""
+	Up       bool   // negotiated to its end
+	Tried    bool   // an attempt was seen
+}
+
+// OnWire reads the state off the tunnel's captures; the zero value without captures.
+func (t *Tunnel) OnWire() OnWire {
+	s := t.reading()
+	if s == nil {
+		return OnWire{}
+	}
+	o := OnWire{Up: s.up}
+	if s.a != nil {
+		o.Tried = true
+		o.Version, o.Exchange = s.a.Version(), s.a.Exchange()
+		if !s.up || s.stop.kind != noStop {
+			o.Stopped = s.stop.step
+		}
+	}
+	return o
+}

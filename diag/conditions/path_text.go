@@ -1,0 +1,528 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// pathText are the path conditions as far as SA states, counters, logs and access lists
+// show them; packets show them better (wire.go).
+func pathText() []Condition {
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espOneWay, noReturnText, noIKEText, deadPeerText}
+}
+
+// denies returns log lines that drop the given UDP port or IP protocol between the two
+// ends of this tunnel. proto is "udp" with a port, or "50" / "esp".
+func (e *End) denies(proto string, ports ...string) []facts.Event {
+	var out []facts.Event
+	for _, ev := range e.Device.Events {
+		switch {
+		case ev.ID == "106023" || ev.ID == "106010" || ev.ID == "106006" || ev.ID == "106100" || ev.ID == "106001" || ev.ID == "106014":
+			if !hasAny(ev.Text, "den") {
+				continue
+			}
+		case len(ev.ID) > 4 && ev.ID[:4] == "SEC-":
+			if !hasAny(ev.Text, "denied") {
+				continue
+			}
+		default:
+			continue
+		}
+		if !e.Names(ev) {
+			continue
+		}
+		switch proto {
+		case "udp":
+			if !hasAny(ev.Text, "udp") {
+				continue
+			}
+			if !slices.ContainsFunc(ports, func(p string) bool {
+				return hasAny(ev.Text, "/"+p+" ", "("+p+")", "/"+p+"(", ":"+p+" ") || endsWith(ev.Text, "/"+p)
+			}) {
+				continue
+			}
+		default:
+			if !hasAny(ev.Text, "protocol 50", "protocol esp", " esp ", "denied 50 ", " 50 src", "deny esp") {
+				continue
+			}
+		}
+		out = append(out, ev)
+	}
+	return out
+}
+
+func endsWith(s, suffix string) bool {
+	return len(s) >= len(suffix) && s[len(s)-len(suffix):] == suffix
+}
+
+// aclDrops walks the access list on the interface that faces the peer and says whether it
+// drops this traffic from the peer, and which line does (the list itself for the implicit deny).
+// Only on IOS does an interface list see traffic to the router itself.
+func (e *End) aclDrops(proto, port, number string) (facts.Place, bool) {
+	c := e.Config()
+	if c == nil || !e.isIOS() || !e.Peer.IsValid() {
+		return facts.Place{}, false
+	}
+	for _, i := range c.Interfaces {
+		if i.ACLIn == "" || i.Map == "" && !(e.Own.IsValid() && i.Address.IsValid() && i.Address.Addr() == e.Own) {
+			continue
+		}
+		acl := c.ACL(i.ACLIn)
+		if acl == nil || len(acl.Entries) == 0 {
+			continue
+		}
+		for _, a := range acl.Entries {
+			if a.Inactive || !(a.Proto == "ip" || a.Proto == proto || a.Proto == number) || !covers(a.Src, a.SrcAny, e.Peer) || !covers(a.Dst, a.DstAny, e.Own) {
+				continue
+			}
+			if proto == "udp" && a.DstPort != "" && !slices.Contains(portNames[port], a.DstPort) {
+				continue
+			}
+			return a.Place, !a.Permit
+		}
+		return acl.Place, true
+	}
+	return facts.Place{}, false
+}
+
+var portNames = map[string][]string{
+	"500":  {"eq 500", "eq isakmp"},
+	"4500": {"eq 4500", "eq non500-isakmp"},
+}
+
+func covers(ps []netip.Prefix, wild bool, a netip.Addr) bool {
+	return wild || !a.IsValid() || slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+var udp500Text = Condition{
+	ID: "udp-500-blocked", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			waiting := e.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AG_NO_STATE", "AM_WAIT_MSG2")
+			if len(waiting) > 0 {
+				clues = append(clues, For(1.5, e.Label()+" has no answer to its first message", placesOf(waiting)...))
+				if o := t.Other(e); o != nil {
+					if p, ok := o.askedIKE(); ok && len(o.IKE()) == 0 {
+						clues = append(clues, For(2, o.Label()+" has seen nothing of it", p))
+					} else if x := o.inState("MM_WAIT_MSG3", "AM_WAIT_MSG3", "MM_SA_SETUP"); len(x) > 0 {
+						clues = append(clues, Against(3.5, o.Label()+" answered: its reply is lost", placesOf(x)...))
+					}
+				}
+			}
+			evs := e.Events()
+			if x := withID(evs, "713157"); len(x) > 0 {
+				clues = append(clues, For(2.2, "the first contact timed out", at(x...)...))
+			}
+			if x := saying(withID(evs, "713136"), "msg2"); len(x) > 0 {
+				clues = append(clues, For(2, "the negotiation timed out at message 2", at(x...)...))
+			}
+			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 {
+				clues = append(clues, For(1.6, "nothing answered the retransmissions", at(x...)...))
+			}
+			if x := e.denies("udp", "500", "isakmp"); len(x) > 0 {
+				clues = append(clues, For(4.4, e.Label()+" (or a firewall before it) drops UDP 500 of this tunnel", at(x...)...))
+			}
+			if p, drop := e.aclDrops("udp", "500", "17"); drop && len(e.IKE()) == 0 || drop && len(waiting) > 0 {
+				clues = append(clues, For(3.6, "the inbound list on the outside interface does not permit UDP 500 from the peer", p))
+			}
+			if x := saying(evs, "no_proposal_chosen", "sa proposals found unacceptable", "not acceptable", "no matching policy", "with no offers accepted"); len(x) > 0 {
+				clues = append(clues, Against(4, "the other end answers with a refusal", at(x...)...))
+			}
+			if x := saying(evs, "had problems decrypting", "no valid tunnel group", "find a valid tunnel group"); len(x) > 0 {
+				clues = append(clues, Against(3, "messages do arrive", at(x...)...))
+			}
+			if x := withID(evs, "710005", "713119"); len(x) > 0 {
+				clues = append(clues, Against(3, "messages do arrive", at(x...)...))
+			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 0 }) {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		return []Match{{Clues: clues, Title: "UDP 500 does not get through between " + t.between(),
+			Explanation: "The first IKE message is sent again and again and nothing comes back. Either it does not arrive (a filter or the ISP on the way drops UDP 500), or the peer's address is wrong. Without the other end's capture a silent peer looks the same.",
+			Actions:     []report.Action{hand("permit UDP 500 both ways on every hop between "+t.between(), "check that the initiator targets the right public address (the virtual one of a warm spare)", "check upstream port forwarding when the gateway is behind NAT")},
+			Next:        []report.Next{bothEnds("separates udp-500-blocked (does not arrive) from udp-500-return-blocked (the answer is lost) and responder-silent")}}}
+	},
+}
+
+var udp500ReturnText = Condition{
+	ID: "udp-500-return-blocked", Severity: report.Critical,
+	Reference: "Meraki: troubleshooting client VPN, both sides keep sending Security Association",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			if x := e.inState("MM_WAIT_MSG3", "AM_WAIT_MSG3"); len(x) > 0 {
+				clues = append(clues, For(2.6, e.Label()+" answered and waits for message 3", placesOf(x)...))
+				if o := t.Other(e); o != nil {
+					if y := o.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AM_WAIT_MSG2"); len(y) > 0 {
+						clues = append(clues, For(2.6, o.Label()+" has not got the answer", placesOf(y)...))
+					}
+				}
+			}
+			if x := saying(withID(e.Events(), "713136"), "msg3"); len(x) > 0 {
+				clues = append(clues, For(1.6, "the negotiation timed out at message 3", at(x...)...))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		return []Match{{Clues: clues, Title: "The answers on UDP 500 are lost between " + t.between(),
+			Explanation: "The responder gets the first message and answers it, and the initiator never sees the answer; both repeat. The way back is blocked: a stateful filter or NAT before the initiator, or the ISP.",
+			Actions:     []report.Action{hand("permit UDP 500 from the responder to the initiator", "check a stateful firewall or NAT in front of the initiator")},
+			Next:        []report.Next{bothEnds("shows whether the answers leave and do not arrive")}}}
+	},
+}
+
+var udp4500Text = Condition{
+	ID: "udp-4500-blocked", Severity: report.Critical,
+	Reference: "Cisco: NAT traversal ports; Meraki: key exchange repeated because UDP 4500 is dropped",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		nat := false
+		for _, e := range t.Ends {
+			evs := e.Events()
+			if x := withID(evs, "713172"); len(x) > 0 {
+				nat = true
+				clues = append(clues, For(0.8, "a NAT is on the path, so the exchange moves to UDP 4500", at(x...)...))
+			}
+			if x := e.inState("MM_WAIT_MSG5"); len(x) > 0 {
+				clues = append(clues, For(1.3, e.Label()+" waits for message 5, the first on UDP 4500 behind a NAT", placesOf(x)...))
+			}
+			if x := e.inState("MM_WAIT_MSG6"); len(x) > 0 {
+				clues = append(clues, For(1.1, e.Label()+" has no answer to message 5", placesOf(x)...))
+			}
+			if x := e.inState("MM_KEY_EXCH"); len(x) > 0 {
+				clues = append(clues, For(0.9, e.Label()+" exchanged keys and got no further", placesOf(x)...))
+			}
+			if x := e.denies("udp", "4500", "non500-isakmp"); len(x) > 0 {
+				clues = append(clues, For(4.4, "UDP 4500 of this tunnel is dropped", at(x...)...))
+			}
+			if p, drop := e.aclDrops("udp", "4500", "17"); drop {
+				if q, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
+					w := 1.4
+					if nat {
+						w = 3.2
+					}
+					clues = append(clues, For(w, "the inbound list permits UDP 500 and not 4500", p, q))
+				}
+			}
+			if x := saying(evs, "had problems decrypting", "failed its sanity check", "hash payload cannot be verified", "reserved not zero"); len(x) > 0 {
+				clues = append(clues, Against(4, "message 5 arrives and cannot be read", at(x...)...))
+			}
+		}
+		if d, where := compareKeys(t); d > 0 {
+			clues = append(clues, Against(4, "the keys differ", where...))
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		return []Match{{Clues: clues, Title: "UDP 4500 does not get through between " + t.between(),
+			Explanation: "Messages 1 to 4 pass on UDP 500. With a NAT on the path message 5 goes on UDP 4500, and there it stops. A wrong key looks the same in the SA states: only a message 5 that arrives tells them apart.",
+			Actions:     []report.Action{hand("permit UDP 4500 both ways", "forward it to the gateway when the gateway is behind NAT")},
+			Next:        []report.Next{bothEnds("separates udp-4500-blocked (message 5 does not arrive) from psk-mismatch (it arrives and is not understood)")}}}
+	},
+}
+
+var fragmentsText = Condition{
+	ID: "path-fragments-dropped", Severity: report.Critical,
+	Reference: "a report on Easy VPN between two ASAs whose ISP blocked ICMP and fragments",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			head := e.inState("AM_TM_INIT_MODECFG", "TM_INIT_MODECFG")
+			if o := t.Other(e); o != nil && len(head) > 0 {
+				if x := o.inState("AM_TM_INIT_XAUTH", "TM_INIT_XAUTH", "CONF_XAUTH"); len(x) > 0 {
+					clues = append(clues, For(3.4, fmt.Sprintf("the ends are out of step: %s already waits for mode configuration, %s still for XAUTH, so a message of %s did not arrive", e.Label(), o.Label(), e.Label()), append(placesOf(head), placesOf(x)...)...))
+				}
+			}
+			if x := withID(e.Events(), "209003", "209004", "209005"); len(x) > 0 {
+				clues = append(clues, Against(2, e.Label()+" drops fragments itself: repair there", at(x...)...))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(3, "a tunnel is up", up...))
+		}
+		return []Match{{Clues: clues, Title: "The path between " + t.between() + " loses large messages, most likely IP fragments",
+			Explanation: "The headend is one message further than the client: its last message, the large one, did not arrive. Large IKE messages travel as IP fragments, and paths that drop fragments let everything smaller pass. Captures at both ends prove it.",
+			Actions: []report.Action{hand("give the ISP the evidence report: which fragments left, which arrived, time stamps", "ask for fragments of UDP 500/4500 and ESP to be passed and ICMP type 3 code 4 not to be blocked"),
+				advise(nil, nil, "smaller messages meanwhile: IKE fragmentation at both ends, a shorter banner or split-tunnel list, a shorter certificate chain")},
+			Next: []report.Next{bothEnds("names the fragments that left and did not arrive")}}}
+	},
+}
+
+// flow is what an end's counters say about one tunnel.
+type flow struct {
+	encaps, decaps int64
+	sa             facts.IPsecSA
+	ok             bool
+}
+
+// counters returns an end's flow for its most used pair of identities; with two readings
+// the difference counts.
+func (e *End) counters() flow {
+	var best flow
+	sas := e.IPsec()
+	for _, sa := range sas {
+		if sa.Encaps < 0 && sa.Decaps < 0 {
+			continue
+		}
+		f := flow{encaps: sa.Encaps, decaps: sa.Decaps, sa: sa, ok: true}
+		for _, later := range sas {
+			if later.Reading > sa.Reading && later.LocalID == sa.LocalID && later.RemoteID == sa.RemoteID && sa.Encaps >= 0 && later.Encaps >= sa.Encaps && later.Decaps >= sa.Decaps {
+				f = flow{encaps: later.Encaps - sa.Encaps, decaps: later.Decaps - sa.Decaps, sa: later, ok: true}
+			}
+		}
+		if !best.ok || f.encaps+f.decaps > best.encaps+best.decaps && f.sa.Reading >= best.sa.Reading {
+			best = f
+		}
+	}
+	return best
+}
+
+// phase2Up: IPsec SAs with SPIs exist at this end.
+func (e *End) phase2Up() bool { return len(live(e.IPsec())) > 0 }
+
+var espBlockedText = Condition{
+	ID: "esp-blocked", Severity: report.Critical, SymptomOf: []string{"nat-t-disabled"},
+	Reference: "Cisco: unable to pass traffic through the tunnel; IP protocol 50 is a protocol, not a port",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			if x := e.denies("esp"); len(x) > 0 {
+				clues = append(clues, For(4.6, "IP protocol 50 between the ends is dropped", at(x...)...))
+			}
+			if p, drop := e.aclDrops("esp", "", "50"); drop && e.phase2Up() {
+				if _, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
+					clues = append(clues, For(3.6, "the inbound list permits IKE and not esp", p))
+				}
+			}
+			f := e.counters()
+			o := t.Other(e)
+			if !f.ok || f.encaps <= 0 || f.decaps != 0 {
+				continue
+			}
+			switch {
+			case o == nil:
+				clues = append(clues, For(1.6, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			default:
+				g := o.counters()
+				if g.ok && g.decaps == 0 && g.encaps > 0 {
+					clues = append(clues, For(2.6, "both ends send ESP and neither gets any", place(f.sa, "decaps"), place(g.sa, "decaps")))
+				} else if g.ok && g.decaps == 0 {
+					clues = append(clues, For(3.2, e.Label()+" sends and nothing of it arrives at "+o.Label(), place(f.sa, "encaps"), place(g.sa, "decaps")))
+				} else if g.ok && g.decaps > 0 && g.encaps == 0 {
+					clues = append(clues, Against(4, o.Label()+" receives and sends nothing back", place(g.sa, "encaps")))
+				} else if g.ok && g.encaps > 0 {
+					clues = append(clues, For(3.4, o.Label()+" sends and nothing of it arrives at "+e.Label(), place(g.sa, "encaps"), place(f.sa, "decaps")))
+				}
+			}
+			if hasAny(settingsOf(f.sa), "nat-t", "udp-encaps") {
+				clues = append(clues, Against(2.5, "ESP travels in UDP 4500 here", f.sa.Place))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if len(t.Ends) == 2 {
+			if a, b, ok := paired(t.Ends[0], t.Ends[1]); ok {
+				clues = append(clues, For(0.8, "the SPIs of the two ends pair", a, b))
+			} else if _, _, ok := unpaired(t.Ends[0], t.Ends[1]); ok {
+				clues = append(clues, Against(3, "the SPIs do not pair: a stale SA"))
+			}
+		}
+		for _, e := range t.Ends {
+			if x := withID(e.Events(), "RECVD_PKT_INV_SPI", "402114", "IKMP_NO_SA"); len(x) > 0 {
+				clues = append(clues, Against(2.5, "ESP arrives with an unknown SPI", at(x...)...))
+			}
+		}
+		m := Match{Clues: clues, Title: "ESP (IP protocol 50) is dropped between " + t.between(),
+			Explanation: "IKE passes and the SAs are up, and the encrypted packets themselves do not arrive: what one end counts as sent, the other never counts as received. Something on the path lets UDP 500 pass and drops IP protocol 50.",
+			Actions: []report.Action{hand("permit IP protocol 50 (ESP) both ways between "+t.between()+"; it is a protocol, not a port", "a firewall between: permit esp beside udp 500 and udp 4500; on an ASA also inspect ipsec-pass-thru"),
+				advise(nil, nil, "meanwhile: force UDP encapsulation (crypto isakmp nat-traversal 20 on ASA, crypto ipsec nat-transparency udp-encapsulation on IOS)")}}
+		if len(t.Ends) < 2 {
+			m.Next = []report.Next{readAlso("the other end's counters or a capture there", "encaps with decaps 0 at one end fits esp-blocked, no-return-traffic and a silent far side alike")}
+		}
+		return []Match{m}
+	},
+}
+
+func settingsOf(sa facts.IPsecSA) string {
+	s := ""
+	for _, x := range append(slices.Clone(sa.SPIIn), sa.SPIOut...) {
+		s += x.Settings + " "
+	}
+	return s
+}
+
+var espOneWay = Condition{
+	ID: "esp-one-way", Severity: report.Major,
+	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "crypto-acl-mismatch", "crypto-acl-overlap", "route-missing", "sysopt-permit-vpn-off",
+		"vpn-filter-denies", "no-return-traffic", "esp-blocked", "esp-udp-blocked", "stale-sa", "quick-mode-last-message-lost", "duplicate-asp-rules", "expired-vpn-context", "nat-t-disabled", "pool-overlaps-inside", "asymmetric-nat"},
+	Reference: "Cisco: unable to pass traffic through the tunnel (encaps 0, decaps 393)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		side := ""
+		for _, e := range t.Ends {
+			f := e.counters()
+			if !f.ok {
+				continue
+			}
+			switch {
+			case f.decaps > 0 && f.encaps == 0:
+				clues = append(clues, For(3.2, e.Label()+" receives through the tunnel and sends nothing into it", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				side = e.Label()
+			case f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1:
+				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				side = e.PeerLabel()
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + " is protected in one direction only; " + side + " is silent",
+			Explanation: "The tunnel is up and counts packets one way. The silent side does not send into the tunnel: routing, NAT exemption, crypto access list or the hosts behind it; or what it sends is lost.",
+			Actions: []report.Action{advise(nil, nil, "check NAT exemption and crypto ACL on the silent side", "check routing towards the outside interface there", "check sysopt connection permit-vpn",
+				"packet-tracer from the silent side says which step drops it")},
+			Next: []report.Next{readAlso("the silent side's configuration and counters", "names the step that keeps its packets out of the tunnel")}}}
+	},
+}
+
+var noReturnText = Condition{
+	ID: "no-return-traffic", Severity: report.Major,
+	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "route-missing", "crypto-acl-mismatch", "crypto-acl-overlap", "vpn-filter-denies", "sysopt-permit-vpn-off", "duplicate-asp-rules", "quick-mode-last-message-lost"},
+	Reference: "Cisco: verify that routing is correct (hosts behind the device need a route back)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		side := ""
+		for _, e := range t.Ends {
+			f := e.counters()
+			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
+				continue
+			}
+			o := t.Other(e)
+			side = e.Label()
+			clues = append(clues, For(1.6, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			if o != nil {
+				if g := o.counters(); g.ok && g.encaps > 0 && g.decaps == 0 {
+					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", place(g.sa, "decaps")))
+				}
+			}
+			for _, p := range e.Device.Pings {
+				if p.Source != "" && p.Received > 0 {
+					clues = append(clues, For(2, "a ping from the device's own inside interface works: its hosts do not answer", p.Place))
+				}
+			}
+			if e.Config() != nil {
+				clues = append(clues, For(0.8, "its configuration shows no reason", e.Config().Place))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues, Title: "Nothing comes back from the network behind " + side,
+			Explanation: "ESP arrives at " + side + " and is decrypted, and nothing is encrypted the other way: the hosts behind it do not answer, or their answers do not come to this device (default gateway, host firewall).",
+			Actions:     []report.Action{advise(nil, nil, "ping from the inside interface of "+side, "check default gateway and firewall of the hosts behind it")}}}
+	},
+}
+
+var noIKEText = Condition{
+	ID: "no-ike-from-initiator", Severity: report.Major,
+	SymptomOf: []string{"crypto-map-no-policy", "crypto-acl-unbound", "route-missing", "isakmp-disabled", "connection-type-conflict", "ping-source-wrong", "isakmp-port-in-use", "udp-500-blocked", "dead-peer",
+		"sa-idle-timeout", "peer-deleted-sa", "keepalive-mismatch", "no-nat-exemption"},
+	Reference: "Cisco: no sign that the tunnel works; Meraki: no ISAKMP from the client",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		quiet := 0
+		for _, e := range t.Ends {
+			p, asked := e.askedIKE()
+			if asked && len(e.IKE()) == 0 && !e.phase2Up() && len(e.Entries()) > 0 || asked && len(e.Device.IKE) == 0 && !e.phase2Up() {
+				clues = append(clues, For(1.5, e.Label()+" has no IKE SA with the peer", p))
+				quiet++
+			}
+			for _, s := range e.Sessions() {
+				if s.Status == "DOWN" {
+					clues = append(clues, For(1.4, e.Label()+" lists the session as down and does not negotiate", s.Place))
+					quiet++
+				}
+			}
+			for _, ev := range e.Events() {
+				if e.Names(ev) && (ev.Kind == "asa" && len(ev.ID) == 6 && (ev.ID[:2] == "71" || ev.ID[:2] == "75" || ev.ID[:3] == "402") || ev.Kind == "debug" || hasAny(ev.ID, "crypto")) {
+					clues = append(clues, Against(1.5, "the log shows attempts with this peer", ev.Place))
+					break
+				}
+			}
+			if len(e.IKE()) > 0 {
+				return nil
+			}
+		}
+		if quiet == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues, Title: "Nobody starts the tunnel between " + t.between(),
+			Explanation: "There is no SA and no sign of an attempt: no packet from the protected network reaches the crypto map, so nothing is negotiated. A ping from the device itself without a source address does not count.",
+			Actions: []report.Action{advise(nil, nil, "send interesting traffic from behind the device, sourced from the protected network", "check that the crypto map is bound to the interface, its access list, and the route", "check that ISAKMP is enabled",
+				"client: does it dial the gateway's right public address; does another device connect from the same place")},
+			Next: []report.Next{{Collect: "a sourced ping and a capture at both ends", Because: "shows whether any IKE leaves", Playbook: "capture-both-ends"}}}}
+	},
+}
+
+var deadPeerText = Condition{
+	ID: "dead-peer", Severity: report.Critical,
+	Reference: "%ASA-3-713123 IKE lost contact with remote peer; RFC 3706",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			evs := e.Events()
+			lost := withID(evs, "713123")
+			if len(lost) > 0 {
+				clues = append(clues, For(2.2, e.Label()+" lost contact with the peer", at(lost...)...))
+				if len(lost) > 2 {
+					clues = append(clues, Against(1.2, "contact was lost again and again: the peer is alive between"))
+				}
+			}
+			if x := saying(evs, "peer not responding", "dpd: peer", "dead peer"); len(x) > 0 {
+				clues = append(clues, For(1, "", at(x...)...))
+			}
+			for _, p := range e.Device.Pings {
+				if e.Mine(p.Target) && p.Sent > 0 && p.Received == 0 {
+					clues = append(clues, For(1.4, "the peer's public address does not answer pings", p.Place))
+				} else if e.Mine(p.Target) && p.Received > 0 {
+					clues = append(clues, Against(2.5, "the peer's public address answers pings", p.Place))
+				}
+			}
+			if len(lost) > 0 {
+				if x := e.inState("MM_WAIT_MSG2", "MM_NO_STATE"); len(x) > 0 {
+					clues = append(clues, For(1.2, "a new negotiation gets no answer", placesOf(x)...))
+				}
+			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 1 }) {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(3.5, "the tunnel is up again", up...))
+		}
+		return []Match{{Clues: clues, Title: "The peer of " + t.between() + " stopped answering",
+			Explanation: "The peer was there and answers nothing any more: its host, power or line is down, or everything between is cut. Nothing points to the VPN's configuration.",
+			Actions:     []report.Action{hand("check the far site's power and uplink; another ISP line proves the configuration innocent", "ask whether other tunnels of that site and its public address answer")},
+			Next:        []report.Next{bothEnds("a peer that still sends means path-lost-midway, one that does not means dead-peer")}}}
+	},
+}

@@ -1,0 +1,423 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// phase1Config are the phase-1 conditions that configuration and refusals in the log show.
+func phase1Config() []Condition {
+	return []Condition{peerAddressMismatch, phase1PolicyMismatch, isakmpDisabled, isakmpPortInUse, exchangeModeMismatch}
+}
+
+var peerAddressMismatch = Condition{
+	ID: "peer-address-mismatch", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the peer IP address; tunnel group and group names",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		var actions []report.Action
+		who := ""
+		for _, e := range t.Ends {
+			evs := e.Events()
+			before := len(clues)
+			var inDefault []facts.Event
+			for _, ev := range saying(evs, "had problems decrypting packet", "can't find a valid tunnel group", "unable to find a valid tunnel group", "no group found", "group not found", "base group") {
+				if defaultGroup(ev) && e.Names(ev) {
+					inDefault = append(inDefault, ev)
+				}
+			}
+			keyOnDefault := false
+			if c := e.Config(); c != nil {
+				keyOnDefault = slices.ContainsFunc(c.Keys, func(k facts.PSK) bool { return k.Name == "DefaultL2LGroup" || k.Name == "DefaultRAGroup" })
+			}
+			if len(inDefault) > 0 {
+				w := 4.4
+				if keyOnDefault {
+					w = 2.2
+				}
+				clues = append(clues, For(w, e.Label()+" files the peer under a default group: no tunnel-group has its address", at(inDefault...)...))
+				who = inDefault[0].Peer.String()
+			}
+			if x := saying(evs, "can't find a valid tunnel group", "unable to find a valid tunnel group", "unable to find tunnel group", "no tunnel group found"); len(x) > 0 {
+				clues = append(clues, For(3.4, e.Label()+" has no tunnel-group for this peer", at(x...)...))
+			}
+			if x := withID(evs, "713022", "713138", "713139", "713187", "713062", "751009"); len(x) > 0 {
+				clues = append(clues, For(3.8, e.Label()+" finds no group or policy for the address that knocks", at(x...)...))
+			}
+			if x := withID(evs, "713255", "713256"); len(x) > 0 {
+				clues = append(clues, For(4.2, "the peer names a group that does not exist here", at(x...)...))
+			}
+			if x := e.inState("MM_WAIT_MSG4"); len(x) > 0 {
+				clues = append(clues, For(1, e.Label()+" waits for message 4", placesOf(x)...))
+			}
+			if c := e.Config(); c != nil && e.isASA() {
+				for _, m := range e.Entries() {
+					if tg := e.TunnelGroup(); tg == nil && !c.Partial && len(c.TunnelGroups) > 0 {
+						for _, g := range c.TunnelGroups {
+							a, err := netip.ParseAddr(g.Name)
+							if err == nil && g.Type == "ipsec-l2l" && !slices.ContainsFunc(c.MapEntries, func(x facts.MapEntry) bool { return slices.Contains(x.Peers, a) }) {
+								clues = append(clues, For(3.6, fmt.Sprintf("crypto map peer %s has no tunnel-group, and tunnel-group %s belongs to no crypto map peer", e.Peer, g.Name), place2(m, "peer"), g.Place))
+							}
+						}
+					}
+				}
+			}
+			if o := t.Other(e); o != nil && e.Own.IsValid() {
+				// The other end's configured peer is not this end's address: it knocks elsewhere.
+				if c := o.Config(); c != nil && o.Peer.IsValid() && o.Peer != e.Own && !slices.Contains(e.Device.Addresses, o.Peer) && e.Device.Config != nil && len(e.Device.Addresses) > 0 {
+					for _, m := range c.MapEntries {
+						if slices.Contains(m.Peers, o.Peer) && mirror(c, m, e) {
+							clues = append(clues, For(4, fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own), place2(m, "peer")))
+						}
+					}
+				}
+			}
+			if len(clues) > before {
+				actions = append(actions, fixPeer(e))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		if who == "" {
+			who = strings.Join(addrs(t), " and ")
+		}
+		return []Match{{Clues: clues, Actions: actions,
+			Title:       "No group or crypto map peer fits the address " + who,
+			Explanation: "The address under which the peer knocks is not the one that the tunnel-group (or the key) and the crypto map name, so the device takes a default group and its key, which cannot fit. Compare the peer's real public address with the tunnel-group's name and set peer; a NAT in front of the peer gives it another address than the one it knows itself."}}
+	},
+}
+
+func place2(m facts.MapEntry, field string) facts.Place {
+	if p, ok := m.Places[field]; ok {
+		return p
+	}
+	return m.Place
+}
+
+func addrs(t *Tunnel) []string {
+	var out []string
+	for _, a := range t.Addrs {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// mirror: the entry's access list is the mirror of one of the end's, so it is meant for it.
+func mirror(c *facts.Config, m facts.MapEntry, e *End) bool {
+	acl := c.ACL(m.ACL)
+	if acl == nil || e.Device.Config == nil {
+		return false
+	}
+	for _, x := range e.Device.Config.MapEntries {
+		other := e.Device.Config.ACL(x.ACL)
+		if other == nil {
+			continue
+		}
+		for _, a := range acl.Entries {
+			for _, b := range other.Entries {
+				if a.Permit && b.Permit && len(a.Src) > 0 && len(a.Dst) > 0 && slices.Equal(a.Src, b.Dst) && slices.Equal(a.Dst, b.Src) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func fixPeer(e *End) report.Action {
+	peer := e.PeerLabel()
+	entry := "<map> <seq>"
+	if m := e.Entries(); len(m) > 0 {
+		entry = fmt.Sprintf("%s %d", m[0].Map, m[0].Sequence)
+	}
+	if e.isIOS() {
+		return advise(e, []string{"crypto map " + entry + " ipsec-isakmp", "set peer " + peer, "crypto isakmp key **** address " + peer})
+	}
+	return advise(e, []string{"crypto map " + entry + " set peer " + peer, "tunnel-group " + peer + " type ipsec-l2l", "tunnel-group " + peer + " ipsec-attributes"},
+		"enter the key again under the right tunnel-group", "remove the tunnel-group that carries the wrong address")
+}
+
+var phase1PolicyMismatch = Condition{
+	ID: "phase1-policy-mismatch", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		for _, e := range t.Ends {
+			evs := e.Events()
+			done := withID(evs, "713119")
+			if x := saying(evs, "un-encrypted no_proposal_chosen"); len(x) > 0 {
+				clues = append(clues, For(3.6, e.Label()+" is refused in the clear: no proposal of its first message is accepted", at(x...)...))
+			}
+			if x := saying(evs, "all sa proposals found unacceptable", "phase 1 sa policy not acceptable", "with no offers accepted", "no matching policy", "no offers accepted", "failed to find a matching policy"); len(x) > 0 {
+				clues = append(clues, For(4.2, e.Label()+" accepts none of the offered policies", at(x...)...))
+			}
+			if x := saying(withID(evs, "713257"), "phase 1"); len(x) > 0 && len(done) == 0 {
+				clues = append(clues, For(2.4, "attributes of the policies differ: "+x[0].Text, at(x...)...))
+			}
+			if x := saying(withID(evs, "713048"), "payload id: 1", "payload id 1"); len(x) > 0 && len(done) == 0 {
+				clues = append(clues, For(2, "the SA payload cannot be used", at(x...)...))
+			}
+			if x := saying(withID(evs, "750003"), "no_proposal_chosen", "no proposal chosen", "no matching policy", "invalid_ke_payload"); len(x) > 0 {
+				clues = append(clues, For(3.6, "IKEv2 finds no common proposal", at(x...)...))
+			}
+			if x := withID(evs, "750011"); len(x) > 0 {
+				clues = append(clues, For(1.4, "", at(x...)...))
+			}
+			if x := saying(withID(evs, "IKMP_MODE_FAILURE", "IKMP_MODE_FAIL"), "main mode", "aggressive mode"); len(x) > 0 {
+				clues = append(clues, For(2, "phase 1 processing failed", at(x...)...))
+			}
+			if x := e.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AG_NO_STATE", "AM_WAIT_MSG2"); len(x) > 0 {
+				clues = append(clues, For(0.6, e.Label()+" got no usable answer to its first message", placesOf(x)...))
+			}
+			if len(done) > 0 {
+				clues = append(clues, Against(4, "phase 1 completes: look at phase 2", at(done...)...))
+			}
+		}
+		common, diff, where := commonPolicy(t)
+		switch {
+		case diff != "":
+			clues = append(clues, For(4.6, diff, where...))
+		case common:
+			clues = append(clues, Against(3.5, "a policy is common to both ends", where...))
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight >= 1.4 }) {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(5, "phase 1 is up", up...))
+		}
+		m := Match{Clues: clues, Title: "No IKE policy is common to " + t.between(),
+			Explanation: "The first message offers encryption, hash, authentication and DH group, and the other end has no policy with the same four, so phase 1 ends before any key is used. Lifetimes may differ; they are negotiated."}
+		if diff != "" {
+			m.Explanation = diff + ". " + m.Explanation
+		} else {
+			m.Next = append(m.Next, readAlso("both ends' configuration (crypto policies)", "names the attribute that differs"))
+		}
+		for _, e := range t.Ends {
+			word := "crypto " + e.ikeWord() + " policy <n>"
+			m.Actions = append(m.Actions, advise(e, []string{word, "authentication pre-share", "encryption ...", "hash ...", "group ..."},
+				"use the strongest values that both ends have; one more policy with another number disturbs nobody"))
+		}
+		return []Match{m}
+	},
+}
+
+// commonPolicy compares the IKE policies of both ends. diff names the nearest pair's
+// differing attributes when no pair agrees; common tells that one does.
+func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
+	if len(t.Ends) != 2 || t.Ends[0].Config() == nil || t.Ends[1].Config() == nil {
+		return false, "", nil
+	}
+	a, b := t.Ends[0], t.Ends[1]
+	best := 9
+	for _, v := range []int{1, 2} {
+		for _, p := range a.Config().IKEPolicies {
+			for _, q := range b.Config().IKEPolicies {
+				if p.Version != v || q.Version != v {
+					continue
+				}
+				var off []string
+				cmp := func(what string, x, y []string) {
+					if len(x) > 0 && len(y) > 0 && !slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) }) {
+						off = append(off, fmt.Sprintf("%s %s / %s", what, strings.Join(x, "+"), strings.Join(y, "+")))
+					}
+				}
+				cmp("encryption", p.Encryption, q.Encryption)
+				cmp("hash", p.Hash, q.Hash)
+				cmp("DH group", p.Groups, q.Groups)
+				if v == 1 && p.Auth != "" && q.Auth != "" && p.Auth != q.Auth {
+					off = append(off, "authentication "+p.Auth+" / "+q.Auth)
+				}
+				if len(off) == 0 {
+					return true, "", []facts.Place{p.Place, q.Place}
+				}
+				if len(off) < best {
+					best = len(off)
+					diff = fmt.Sprintf("the nearest policies, %d on %s and %d on %s, differ in %s", p.Number, a.Label(), q.Number, b.Label(), strings.Join(off, ", "))
+					where = []facts.Place{p.Place, q.Place}
+				}
+			}
+		}
+	}
+	return false, diff, where
+}
+
+var isakmpDisabled = Condition{
+	ID: "isakmp-disabled", Severity: report.Critical, Prefer: []string{"isakmp-port-in-use"},
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable ISAKMP; %ASA-7-710005",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			var clues []Clue
+			iface := ""
+			c := e.Config()
+			if c != nil {
+				for _, en := range c.IKEEnabled {
+					if en.No && en.Interface == "" && e.isIOS() {
+						clues = append(clues, For(5, "ISAKMP is switched off: no crypto isakmp enable", en.Place))
+					}
+				}
+				if !e.isIOS() && !c.Partial {
+					for _, b := range c.MapBindings {
+						if len(e.Entries()) > 0 && !slices.ContainsFunc(e.Entries(), func(m facts.MapEntry) bool { return m.Map == b.Map }) {
+							continue
+						}
+						on, other := false, false
+						for _, en := range c.IKEEnabled {
+							on = on || !en.No && strings.EqualFold(en.Interface, b.Interface)
+							other = other || !en.No
+						}
+						if !on {
+							iface = b.Interface
+							w := 4.4
+							note := fmt.Sprintf("crypto map %s is bound to %s, and no crypto isakmp/ikev1/ikev2 enable %s stands in the configuration", b.Map, b.Interface, b.Interface)
+							if other {
+								note += " (it is enabled on another interface)"
+							}
+							clues = append(clues, For(w, note, b.Place))
+						}
+					}
+				}
+			}
+			var refused []facts.Event
+			for _, ev := range withID(e.Events(), "710005") {
+				if hasAny(ev.Text, "/500 ", "/500 to", "/isakmp", ":500") && hasAny(ev.Text, "udp") {
+					refused = append(refused, ev)
+				}
+			}
+			if len(refused) > 0 {
+				clues = append(clues, For(3, e.Label()+" discards IKE: nothing listens on UDP 500", at(refused...)...))
+			}
+			if len(clues) == 0 {
+				continue
+			}
+			if up := t.phase1Up(); len(up) > 0 {
+				clues = append(clues, Against(5, "phase 1 is up", up...))
+			}
+			if len(e.IKE()) > 0 {
+				clues = append(clues, Against(2, "the device has IKE SAs with this peer"))
+			}
+			if iface == "" {
+				iface = "outside"
+				if c != nil && len(c.MapBindings) > 0 {
+					iface = c.MapBindings[0].Interface
+				}
+			}
+			cmds := []string{"crypto ikev1 enable " + iface}
+			switch {
+			case e.isIOS():
+				cmds = []string{"crypto isakmp enable"}
+			case e.old():
+				cmds = []string{"crypto isakmp enable " + iface}
+			}
+			out = append(out, Match{Key: e.Label(), Clues: clues,
+				Title:       "IKE is not enabled on " + e.Label() + " (" + iface + ")",
+				Explanation: "The crypto map is there and nothing on this device answers IKE on the interface that faces the peer (isakmp enable is missing), so the peer's first message gets no answer.",
+				Actions:     []report.Action{advise(e, cmds)}})
+		}
+		return out
+	},
+}
+
+var isakmpPortInUse = Condition{
+	ID: "isakmp-port-in-use", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable ISAKMP (IkeReceiverInit)",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			var clues []Clue
+			if x := saying(e.Device.Events, "ikereceiverinit", "62465 in use"); len(x) > 0 {
+				clues = append(clues, For(4.6, "ISAKMP could not bind to its port", at(x...)...))
+			}
+			for _, o := range e.Device.Outputs {
+				for _, l := range o.Text {
+					if hasAny(l.Text, "ikereceiverinit", "62465 in use") {
+						clues = append(clues, For(4.6, "ISAKMP could not bind to its port", facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text}))
+					}
+				}
+			}
+			if c := e.Config(); c != nil {
+				for _, n := range c.NAT {
+					if n.Form == "static" && n.Interface && hasAny(n.Place.Text, " udp ") && hasAny(n.Place.Text, " 500 ", " isakmp ", " 4500 ") {
+						clues = append(clues, For(3.4, "a static translation takes the interface's UDP 500 or 4500 away from IKE", n.Place))
+					}
+				}
+			}
+			if len(clues) == 0 {
+				continue
+			}
+			iface := "outside"
+			if c := e.Config(); c != nil && len(c.MapBindings) > 0 {
+				iface = c.MapBindings[0].Interface
+			}
+			enable := "crypto " + e.ikeWord() + " enable " + iface
+			out = append(out, Match{Key: e.Label(), Clues: clues,
+				Title:       "UDP 500 of " + e.Label() + " (" + iface + ") is taken by a translation, so IKE cannot be enabled",
+				Explanation: "Enabling ISAKMP failed because a port translation already owns UDP 500 on the interface address. Until it is gone the device answers no IKE.",
+				Actions: []report.Action{advise(e, []string{"clear xlate gport 500 interface " + iface, enable},
+					"the clear ends only the translation of the inside host that holds the port", "a static port forward of 500/4500 must move to another address")}})
+		}
+		return out
+	},
+}
+
+var exchangeModeMismatch = Condition{
+	ID: "exchange-mode-mismatch", Severity: report.Critical,
+	Reference: "%CRYPTO-5-IKMP_AG_MODE_DISABLED; crypto isakmp am-disable; Meraki: troubleshooting client VPN",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		aggressive := false // somebody starts in aggressive mode
+		var seen []facts.Place
+		for _, d := range t.Clients {
+			if x := saying(d.Events, "isakmp oak ag", "aggressive mode"); len(x) > 0 {
+				aggressive = true
+				seen = append(seen, at(x...)...)
+			}
+		}
+		for _, e := range t.Ends {
+			if x := e.inState("AM_WAIT_MSG2", "AG_INIT_EXCH", "AG_NO_STATE"); len(x) > 0 {
+				aggressive = true
+				seen = append(seen, placesOf(x)...)
+			}
+		}
+		for _, e := range t.Ends {
+			var clues []Clue
+			if x := saying(e.Events(), "aggressive mode disabled", "aggressive mode is disabled", "aggressive mode not supported", "aggressive mode connections are disabled"); len(x) > 0 {
+				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(x...)...))
+			}
+			if x := withID(e.Events(), "IKMP_AG_MODE_DISABLED"); len(x) > 0 {
+				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(x...)...))
+			}
+			for _, key := range []string{"crypto isakmp am-disable", "crypto ikev1 am-disable", "crypto isakmp aggressive-mode disable"} {
+				if s, ok := e.Config().Setting(key); ok && !s.No {
+					w := 0.4 // a good setting where nobody needs aggressive mode
+					if aggressive {
+						w = 3.8
+					}
+					clues = append(clues, For(w, "aggressive mode is disabled on "+e.Label(), append([]facts.Place{s.Place}, seen...)...))
+				}
+			}
+			if len(clues) == 0 {
+				continue
+			}
+			cmd := "no crypto " + e.ikeWord() + " am-disable"
+			if e.isIOS() {
+				cmd = "no crypto isakmp aggressive-mode disable"
+			}
+			out = append(out, Match{Key: e.Label(), Clues: clues,
+				Title:       e.Label() + " refuses aggressive mode and its peer starts with it",
+				Explanation: "A client or hardware client with a group key always starts in aggressive mode; this headend has it disabled (am-disable), so the first message is not answered. Main-mode peers are not affected.",
+				Actions:     []report.Action{advise(e, []string{cmd}, "better: main mode, certificates or IKEv2 at the other end")}})
+		}
+		return out
+	},
+}
