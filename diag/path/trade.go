@@ -84,7 +84,13 @@ func (a *Attempt) Trades() []*Trade {
 			if resp {
 				from = 1 - from
 			}
-			put(add(key{step: p, from: from}, p, false), u, resp)
+			t := add(key{step: p, from: from}, p, false)
+			if resp && t.Resp != nil && (p == "MM1" || p == "AM1") {
+				t.Resp = joined(t.Resp, u)
+				touch(t, u)
+				continue
+			}
+			put(t, u, resp)
 			continue
 		}
 		switch {
@@ -121,7 +127,17 @@ func (a *Attempt) Trades() []*Trade {
 					}
 				}
 			}
-			if last == nil {
+			if last == nil { // another answer: the half-open SA expired and the request came again
+				for _, t := range out {
+					if t.Step == "IKE_SA_INIT" && t.From == 1-u.From && (last == nil || t.Start.After(last.Start)) && !t.Start.After(u.First().At) {
+						last = t
+					}
+				}
+				if last != nil {
+					last.Resp = joined(last.Resp, u)
+					touch(last, u)
+					continue
+				}
 				last = &Trade{Step: "IKE_SA_INIT", From: 1 - u.From}
 				out = append(out, last)
 			}
@@ -138,6 +154,18 @@ func (a *Attempt) Trades() []*Trade {
 	}
 	slices.SortStableFunc(out, func(x, y *Trade) int { return x.Start.Compare(y.Start) })
 	return out
+}
+
+// joined makes one unit of two answers to one request that differ (a new responder cookie).
+func joined(a, b *Unit) *Unit {
+	u := *a
+	u.Msgs = append(slices.Clone(a.Msgs), b.Msgs...)
+	u.Sent += b.Sent
+	u.Arrived += b.Arrived
+	u.Lost += b.Lost
+	u.Sure += b.Sure
+	u.Partial += b.Partial
+	return &u
 }
 
 // better keeps of two different units in one place of a trade the one that did worse: of
