@@ -22,6 +22,9 @@ type Capture struct {
 	// MadeUp tells that the outer headers are not those of the wire (ASA "type isakmp"
 	// captures): fit for content, not for comparing.
 	MadeUp bool
+	// Undated tells that the packets' times have no date, or are not known at all (hex dumps of
+	// some devices): only distances between them may be used, and none when all are equal.
+	Undated bool
 
 	Negotiations []*Negotiation // in order of their first message
 	Dropped      int            // negotiations left out because there were too many

@@ -78,17 +78,21 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%s: %s; its first %d packets are used", e.Source, e.What, e.Packets)
 }
 
-// FromDump follows packets of a hex dump (package dump) like those of a file.
-// The numbers of the packets are those the device printed.
+// FromDump follows packets of a hex dump (package dump) like those of a file. The numbers
+// of the packets are those the device printed. Its errors are those of Read.
 func FromDump(d *dump.Dump, name, source string, opt Options) (*facts.Capture, error) {
 	w := newFollower(name, source, opt)
 	for i := range d.Packets {
 		p := &d.Packets[i]
-		link := linkEthernet
+		rec := record{n: p.Number, link: linkEthernet, wire: len(p.Data), data: p.Data}
 		if p.IP {
-			link = linkRaw
+			rec.link = linkRaw
 		}
-		rec := record{n: p.Number, link: link, wire: len(p.Data), data: p.Data}
+		// A dump does not say how long a packet was; its IP header does.
+		var ip ipPacket
+		if o := ipOffset(rec.link, p.Data); o >= 0 && parseIP(p.Data[min(o, len(p.Data)):], 0, &ip) {
+			rec.wire = max(rec.wire, o+ip.total)
+		}
 		if !p.Time.IsZero() {
 			rec.ts = p.Time.UnixNano()
 		}
@@ -98,6 +102,7 @@ func FromDump(d *dump.Dump, name, source string, opt Options) (*facts.Capture, e
 		}
 	}
 	c := w.finish()
+	c.Undated = !d.Dated
 	if c.Packets == 0 {
 		return c, fmt.Errorf("%s: %w", source, ErrNoPackets)
 	}
