@@ -443,12 +443,21 @@ func richElement(c *checker, at string, v any) {
 	case "rich_text_quote":
 		f["border"] = between(0, 1)
 	case "rich_text_list":
-		f = fields{"type!": isString, "style!": oneOf("bullet", "ordered"), "elements!": list(1, 1000, richElement), "indent": between(0, 8), "offset": between(0, 1000), "border": between(0, 1)}
+		f = fields{"type!": isString, "style!": oneOf("bullet", "ordered"), "elements!": list(1, 1000, richSection), "indent": between(0, 8), "offset": between(0, 1000), "border": between(0, 1)}
 	default:
 		c.fail(at+"/type", "unsupported type: %s", kind)
 		return
 	}
 	c.object(at, v, f)
+}
+
+// richSection is an item of a rich text list: lists do not nest, they are indented.
+func richSection(c *checker, at string, v any) {
+	if m, ok := v.(map[string]any); ok && m["type"] != "rich_text_section" {
+		c.fail(at+"/type", "must be one of rich_text_section")
+		return
+	}
+	richElement(c, at, v)
 }
 
 func tableRows(c *checker, at string, v any) {

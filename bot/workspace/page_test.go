@@ -105,7 +105,9 @@ func ladder() []byte {
 }
 
 func md(s string) *slack.TextBlockObject { return slack.NewTextBlockObject("mrkdwn", s, false, false) }
-func pt(s string) *slack.TextBlockObject { return slack.NewTextBlockObject("plain_text", s, true, false) }
+func pt(s string) *slack.TextBlockObject {
+	return slack.NewTextBlockObject("plain_text", s, true, false)
+}
 
 // card is a message with everything that the product shows.
 func card(state string) []slack.Block {

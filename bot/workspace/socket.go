@@ -90,6 +90,12 @@ func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
 		"type": "hello", "num_connections": len(w.sockets), "connection_info": map[string]any{"app_id": appID},
 		"debug_info": map[string]any{"host": "applink-emulated", "build_number": 1, "approximate_connection_time": 18060},
 	}
+	// What was under way when the last connection broke comes over this one.
+	for _, e := range slices.Clone(w.envelopes) {
+		if e.waiting() && e.conn == nil {
+			w.route(e)
+		}
+	}
 	w.touch()
 	w.wg.Add(1)
 	w.mu.Unlock()
