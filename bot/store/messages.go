@@ -166,3 +166,10 @@ func (s *Store) Lead(ctx context.Context, duty string) (bool, error) {
 	})
 	return got && err == nil, err
 }
+
+// Again makes the newest version of a delivered message due once more after a while.
+func (s *Store) Again(ctx context.Context, m Message, wait time.Duration) error {
+	return s.tx(ctx, func(t *tx) error {
+		return t.exec(`UPDATE messages SET version = version + 1, not_before = ? WHERE id = ? AND version = ?`, us(s.now().Add(wait)), m.ID, m.Version)
+	})
+}

@@ -369,6 +369,10 @@ func (s *Store) Finish(ctx context.Context, id string, o playbooks.Outcome) (Pro
 			o.State = string(to)
 		case p.State == approval.Running:
 			to = approval.State(o.State)
+			if to == approval.Superseded {
+				to = approval.Failed // some of it was sent; the rest was not
+				o.State = string(to)
+			}
 			if !approval.Allowed(approval.Running, to) {
 				to = approval.Unknown
 				o.Reason = "The run ended without saying how: " + o.State + ". " + o.Reason

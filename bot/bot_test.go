@@ -1,0 +1,362 @@
+package bot_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"vpnbot/bot"
+	"vpnbot/bot/store"
+	"vpnbot/bot/workspace"
+	"vpnbot/devices/inventory"
+	"vpnbot/diag/report"
+	"vpnbot/playbooks"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	amelie = "U000AMELIE"
+	boris  = "U000BORIS"
+	chiara = "U000CHIARA"
+	guest  = "U000GUEST"
+)
+
+// office is a conversation: the emulated workspace, the bot, a store, and a runner that
+// stands for the devices.
+type office struct {
+	t     *testing.T
+	ws    *workspace.Workspace
+	bot   *bot.Bot
+	store *store.Store
+	net   *network
+	cfg   bot.Config
+	dsn   string
+	stop  func()
+}
+
+// network stands for playbooks and devices: it answers runs and counts what was written.
+type network struct {
+	mu     sync.Mutex
+	store  *store.Store
+	state  map[string]report.State // by tunnel
+	sent   []string                // device: line
+	runs   int
+	gate   chan struct{} // when set, runs wait for it
+	panics bool
+	find   map[string]report.Finding
+	errs   map[string][]report.Error
+}
+
+func (n *network) set(tunnel string, s report.State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state[tunnel] = s
+}
+
+func (n *network) written() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string{}, n.sent...)
+}
+
+func (n *network) Run(ctx context.Context, r playbooks.Request, update func(playbooks.Update)) (*playbooks.Result, error) {
+	n.mu.Lock()
+	n.runs++
+	gate, panics := n.gate, n.panics
+	state := n.state[r.Tunnel]
+	f, found := n.find[r.Tunnel]
+	errs := n.errs[r.Tunnel]
+	n.mu.Unlock()
+	if panics {
+		panic("a mistake")
+	}
+	step := func(id, about string, s playbooks.StepState, note string) {
+		update(playbooks.Update{Run: r.Run, Step: id, About: about, State: s, Note: note})
+	}
+	step("read", "read both ends", playbooks.Running, "")
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	step("read", "read both ends", playbooks.Done, "hq-asa: 6 outputs")
+	step("first", "find the cause", playbooks.Done, "")
+	res := &playbooks.Result{Report: report.Report{Schema: report.Schema, Tunnels: []report.Tunnel{{Name: r.Tunnel, State: state}}, Errors: errs}}
+	if !found {
+		f = report.Finding{ID: "tunnel-healthy", Tunnel: r.Tunnel, Title: "The tunnel is up and passes traffic", Severity: report.Info, Confidence: 0.95, Explanation: "Both ends have the same SAs and counters rise.", Evidence: []report.Evidence{{Source: "hq-asa: show crypto ipsec sa", Line: 3, Text: "#pkts encaps: 10"}}}
+	}
+	res.Report.Findings = []report.Finding{f}
+	if r.Playbook == "sweep" {
+		return res, nil
+	}
+	res.Pictures = []playbooks.File{{Name: "ladder.svg", Data: []byte("<svg/>")}, {Name: "ladder.png", Data: []byte("\x89PNG...")}}
+	var proposable bool
+	for _, a := range f.Actions {
+		proposable = proposable || a.Class == report.Approve
+	}
+	if r.Human && proposable {
+		line := f.Actions[0].Commands[0]
+		sum := sha256.Sum256([]byte(line))
+		p := playbooks.Proposal{
+			ID: random(), Run: r.Run, Tunnel: r.Tunnel, Finding: f, Effect: "Drops " + r.Tunnel + " for about 5 s.", Decisive: "x", Summary: "hq-asa: MM_ACTIVE; lima-rtr: no SA",
+			Commands: []playbooks.ProposedCommand{{Device: f.Actions[0].Device, Line: line, SHA256: hex.EncodeToString(sum[:])}}, Requester: r.By,
+		}
+		if err := n.store.Propose(ctx, p); err != nil {
+			return res, err
+		}
+		res.Proposal = &p
+	}
+	return res, nil
+}
+
+func (n *network) Execute(ctx context.Context, p playbooks.Proposal, update func(playbooks.Update)) (playbooks.Outcome, error) {
+	out := playbooks.Outcome{Before: "hq-asa: MM_ACTIVE, lima-rtr: no SA"}
+	for _, c := range p.Commands {
+		out.Commands = append(out.Commands, playbooks.CommandState{Device: c.Device, Line: c.Line, State: "not sent"})
+	}
+	for i, c := range p.Commands {
+		if err := n.store.Claim(ctx, p.ID, c.Device, sha256.Sum256([]byte(c.Line))); err != nil {
+			out.State, out.Reason = "failed", "nothing was sent: "+err.Error()
+			return out, nil
+		}
+		n.mu.Lock()
+		n.sent = append(n.sent, c.Device+": "+c.Line)
+		n.state[p.Tunnel] = report.Up
+		delete(n.find, p.Tunnel)
+		n.mu.Unlock()
+		out.Commands[i].State = "succeeded"
+	}
+	update(playbooks.Update{Step: "verify", About: "verify", State: playbooks.Running})
+	out.State, out.Verified, out.After = "succeeded", "helped", "hq-asa: MM_ACTIVE, lima-rtr: QM_IDLE"
+	return out, nil
+}
+
+func (n *network) Show(context.Context, string) (string, report.Report, error) {
+	return "hq-asa# show crypto isakmp sa\n1   IKE Peer: 203.0.113.10\n", report.Report{}, nil
+}
+
+func random() string {
+	b := make([]byte, 16)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+var staleSA = report.Finding{
+	ID: "stale-sa", Tunnel: "london-lima", Title: "Stale SA: one end has an SA that the other forgot", Severity: report.Critical, Confidence: 0.93,
+	Explanation: "The headend still encrypts with an SA that lima-rtr no longer has.",
+	Evidence:    []report.Evidence{{Source: "hq-asa: show crypto isakmp sa", Line: 12, Text: "1   IKE Peer: 203.0.113.20  <!channel> `x`"}},
+	Actions:     []report.Action{{Class: report.Approve, Device: "hq-asa", Commands: []string{"clear crypto isakmp sa 203.0.113.20"}, Effect: "drops london-lima for about 5 s", Kind: report.ClearIKESA}},
+}
+
+var lostFragments = report.Finding{
+	ID: "fragments-lost", Tunnel: "london-pap", Title: "The path drops IP fragments", Severity: report.Critical, Confidence: 0.9,
+	Explanation: "Both ends are stuck: AM_TM_INIT_MODECFG_V6H at the headend.",
+	Evidence:    []report.Evidence{{Source: "captures/hq.pcap", Packet: ptr(17), Text: "fragment 2 of 2 never arrived"}},
+	Actions:     []report.Action{{Class: report.Advise, Steps: []string{"Ask the ISP to let fragments pass."}}},
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func (o *office) config() bot.Config {
+	c := bot.Defaults()
+	c.Slack.AppToken, c.Slack.BotToken, c.Slack.APIURL, c.Slack.Channel = o.ws.AppToken(), o.ws.BotToken(), o.ws.APIURL(), o.ws.ChannelID()
+	c.Slack.SigningSecret = o.ws.SigningSecret()
+	c.Access.Approve, c.Access.Admin = []string{o.ws.UserGroup()}, []string{chiara}
+	c.HTTP.Listen = "127.0.0.1:0"
+	return c
+}
+
+func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *office {
+	t.Helper()
+	ctx := context.Background()
+	ws, err := workspace.Start(ctx, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &office{t: t, ws: ws, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
+	for _, n := range tunnelNames {
+		o.net.state[n] = report.Up
+	}
+	o.cfg = o.config()
+	if change != nil {
+		change(&o.cfg)
+	}
+	o.start()
+	t.Cleanup(func() {
+		o.stop()
+		ws.Close()
+	})
+	return o
+}
+
+var tunnelNames = []string{"london-pap", "london-lima", "london-oslo"}
+
+// start starts the bot; after stop it starts again on the same store.
+func (o *office) start() {
+	o.t.Helper()
+	var tunnels []inventory.Tunnel
+	devices := []inventory.Device{{Name: "hq-asa", Platform: inventory.CiscoASA, Address: "198.51.100.1:22", Credentials: "ops", Tags: []string{"london"}}}
+	for i, n := range tunnelNames {
+		d := strings.TrimPrefix(n, "london-") + "-rtr"
+		devices = append(devices, inventory.Device{Name: d, Platform: inventory.CiscoIOS, Address: fmt.Sprintf("203.0.113.%d:22", 10*(i+1)), Credentials: "ops"})
+		tunnels = append(tunnels, inventory.Tunnel{Name: n, Kind: inventory.L2L, Ends: []inventory.End{
+			{Device: "hq-asa", Address: netip.MustParseAddr("198.51.100.1"), Interface: "outside", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+			{Device: d, Address: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", 10*(i+1))), Interface: "outside", Networks: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.%d.0.0/16", 20+i))}},
+		}})
+	}
+	known := filepath.Join(o.t.TempDir(), "known_hosts")
+	if err := os.WriteFile(known, nil, 0o600); err != nil {
+		o.t.Fatal(err)
+	}
+	ic := inventory.Config{SSH: inventory.Defaults(), Credentials: map[string]inventory.Credential{"ops": {Username: "u", Password: "p"}}, Devices: devices, Tunnels: tunnels}
+	ic.SSH.KnownHosts = known
+	inv, err := inventory.New(ic)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	st, err := store.Open(ctx, store.Options{DSN: o.dsn, Policy: o.cfg.Policy()})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.store, o.net.store = st, st
+	log := slog.New(slog.NewTextHandler(testLog{o.t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	o.bot, err = bot.New(bot.Options{Config: o.cfg, Runner: o.net, Inventory: inv, Store: st, Logger: log,
+		Explain: func(s string) string { return "It means: " + s },
+		Books:   []bot.Playbook{{Name: "diagnose", About: "finds out"}}})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- o.bot.Run(ctx) }()
+	o.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			o.t.Errorf("Run: %v", err)
+		}
+		if err := st.Close(); err != nil && !errors.Is(err, io.EOF) {
+			o.t.Errorf("Close: %v", err)
+		}
+	}
+	if o.cfg.Slack.Mode == "socket" {
+		o.until("a connection", func() bool { return o.ws.Connections() > 0 })
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	if os.Getenv("VPNBOT_TEST_LOG") != "" {
+		os.Stderr.Write(bytes.TrimRight(b, ""))
+	}
+	return len(b), nil
+}
+
+func (o *office) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	o.t.Cleanup(cancel)
+	return ctx
+}
+
+func (o *office) until(what string, cond func() bool) {
+	o.t.Helper()
+	if err := o.ws.Wait(o.ctx(), cond); err != nil {
+		o.t.Fatalf("waited for %s: %v", what, err)
+	}
+}
+
+// types is what somebody types: a command, or a message.
+func (o *office) types(user, line string) {
+	o.t.Helper()
+	if err := o.ws.Slash(user, line); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *office) clicks(user string, m workspace.Message, action string) {
+	o.t.Helper()
+	if err := o.ws.Click(user, m.TS, action); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// reads waits for a message of the channel that contains all words.
+func (o *office) reads(words ...string) workspace.Message {
+	o.t.Helper()
+	return o.message(func(m workspace.Message) bool { return m.Ephemeral == "" && !m.IsReply() }, words)
+}
+
+// whispered waits for an answer that only user reads.
+func (o *office) whispered(user string, words ...string) workspace.Message {
+	o.t.Helper()
+	return o.message(func(m workspace.Message) bool { return m.Ephemeral == user }, words)
+}
+
+// replied waits for an answer in the thread of m.
+func (o *office) replied(m workspace.Message, words ...string) workspace.Message {
+	o.t.Helper()
+	return o.message(func(r workspace.Message) bool { return r.IsReply() && r.ThreadTS == m.TS }, words)
+}
+
+func (o *office) message(want func(workspace.Message) bool, words []string) workspace.Message {
+	o.t.Helper()
+	m, err := o.ws.WaitFor(o.ctx(), func(m workspace.Message) bool {
+		if !want(m) {
+			return false
+		}
+		for _, w := range words {
+			if !m.Contains(w) && !strings.Contains(m.Text, w) {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		o.t.Fatalf("nobody read %q: %v", words, err)
+	}
+	return m
+}
+
+// fine checks what holds after every conversation.
+func (o *office) fine() {
+	o.t.Helper()
+	for _, e := range o.ws.Envelopes() {
+		if e.Outcome != "acked" && e.Outcome != "waiting" {
+			o.t.Errorf("%s was not acknowledged: %s", e.Kind, e.Outcome)
+		}
+		if len(e.Ack) > 0 && string(e.Ack) != "null" && string(e.Ack) != "{}" {
+			o.t.Errorf("the acknowledgement of %s is not empty: %s", e.Kind, e.Ack)
+		}
+	}
+	for _, c := range o.ws.Calls("") {
+		if c.Error != "" && c.Status == 200 {
+			o.t.Errorf("Slack refused %s: %s %v", c.Method, c.Error, c.Params)
+		}
+	}
+	for _, m := range o.ws.Messages("") {
+		for _, w := range m.Warnings {
+			o.t.Errorf("message %s: %s", m.TS, w)
+		}
+		if m.BotID != "" && strings.TrimSpace(m.Text) == "" && len(m.Files) == 0 {
+			o.t.Errorf("message %s has no text", m.TS)
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"vpnbot/bot/approval"
+	"vpnbot/bot/message"
+	"vpnbot/bot/store"
+	"vpnbot/playbooks"
+)
+
+// proposalOf checks that a button stands on the card of the proposal that it names.
+func (b *Bot) proposalOf(a *ask) (store.Proposal, bool) {
+	p, err := b.store.Proposal(a.ctx, a.Value)
+	if err == nil {
+		var m store.Message
+		m, err = b.store.Message(a.ctx, "proposal:"+p.ID)
+		if err == nil && (m.Channel != a.Channel || m.TS != a.TS || m.TS == "") {
+			err = store.ErrNotFound
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		b.refused(a, "approve", approval.Refuse("gone", "This button does not belong to a proposal of vpnbot. Nothing was done."))
+		return p, false
+	case err != nil:
+		a.no(err)
+		return p, false
+	}
+	return p, true
+}
+
+// approve is a click on the button: the person is looked up again, then the store decides.
+func (b *Bot) approve(a *ask) {
+	p, ok := b.proposalOf(a)
+	if !ok {
+		return
+	}
+	if err := b.may(a.ctx, a.User, a.Team, mayApprove, true); err != nil {
+		b.refused(a, p.ID, err)
+		return
+	}
+	if err := b.store.Approve(a.ctx, p.ID, a.User); err != nil {
+		a.no(err) // the store noted the refusal
+	}
+}
+
+// askReason opens the modal of a rejection; without it the rejection counts at once.
+func (b *Bot) askReason(a *ask) {
+	p, ok := b.proposalOf(a)
+	if !ok {
+		return
+	}
+	if !b.mayReject(a, p) {
+		return
+	}
+	if p.State != approval.Proposed {
+		a.say("It was decided already: %s.", p.State)
+		return
+	}
+	if err := b.api.OpenView(a.ctx, a.Trigger, message.RejectReason(p.ID, p.Tunnel)); err != nil {
+		b.log.Warn("the modal for a reason could not be opened; the rejection counts without one", "error", err)
+		b.reject(a, p.ID, "")
+	}
+}
+
+// mayReject: approvers may, and whoever asked may withdraw.
+func (b *Bot) mayReject(a *ask, p store.Proposal) bool {
+	for _, u := range p.Requesters() {
+		if u == a.User {
+			if err := b.may(a.ctx, a.User, a.Team, mayDiagnose, true); err != nil {
+				b.refused(a, p.ID, err)
+				return false
+			}
+			return true
+		}
+	}
+	if err := b.may(a.ctx, a.User, a.Team, mayApprove, true); err != nil {
+		b.refused(a, p.ID, err)
+		return false
+	}
+	return true
+}
+
+func (b *Bot) reject(a *ask, proposal, reason string) {
+	p, err := b.store.Proposal(a.ctx, proposal)
+	if err != nil {
+		a.no(err)
+		return
+	}
+	if a.Channel == "" {
+		a.Channel = b.cfg.Slack.Channel // a modal stands in no channel
+	}
+	if !b.mayReject(a, p) {
+		return
+	}
+	who := "by " + a.User
+	if reason = strings.TrimSpace(reason); reason != "" {
+		who += ": " + reason
+	}
+	if _, err := b.store.Reject(a.ctx, proposal, a.User, who); err != nil {
+		a.no(err)
+	}
+}
+
+// propose is "Propose repair" under findings that the bot made by itself: a fresh
+// diagnosis that a person asked for.
+func (b *Bot) propose(a *ask) {
+	r, err := b.store.Run(a.ctx, a.Value)
+	if err != nil {
+		a.no(approval.Refuse("gone", "This button does not belong to findings of vpnbot."))
+		return
+	}
+	if err := b.may(a.ctx, a.User, a.Team, mayOperate, true); err != nil {
+		b.refused(a, "propose", err)
+		return
+	}
+	b.start(a, playbooks.Request{Playbook: "diagnose", Tunnel: r.Tunnel, Capture: playbooks.CaptureNever})
+}
+
+// repairs draws proposals, ends those whose time is over, and runs what is approved.
+func (b *Bot) repairs(ctx context.Context) {
+	wake := b.store.Wake("proposals")
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := b.repairsOnce(ctx); err != nil && ctx.Err() == nil {
+			b.log.Error("proposals cannot be looked after", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Bot) repairsOnce(ctx context.Context) error {
+	if err := b.store.Expire(ctx); err != nil {
+		return err
+	}
+	ps, err := b.store.Undrawn(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		if err := b.draw(ctx, p, nil); err != nil {
+			return err
+		}
+		if err := b.store.Drawn(ctx, p); err != nil {
+			return err
+		}
+	}
+	p, err := b.store.TakeApproved(ctx)
+	if err != nil || p == nil {
+		return err
+	}
+	b.wg.Go(func() { b.execute(ctx, *p) })
+	return nil
+}
+
+// draw queues the card of a proposal as it is.
+func (b *Bot) draw(ctx context.Context, p store.Proposal, steps []playbooks.Update) error {
+	commands, err := b.store.Commands(ctx, p.ID)
+	if err != nil {
+		return err
+	}
+	m := message.ProposalCard(message.Proposal{
+		Proposal: p.Proposal, State: p.State, Approver: p.Approver, Reason: p.Reason, Outcome: p.Outcome, Commands: commands, Steps: steps,
+		Approvers: b.cfg.Access.Approve, FourEyes: b.cfg.fourEyes(), ApprovedAt: p.ApprovedAt, EndedAt: p.EndedAt, Loc: b.loc,
+	})
+	return b.store.Put(ctx, store.Message{Key: "proposal:" + p.ID, Kind: "post", Channel: b.cfg.Slack.Channel, Body: m.JSON(), Urgent: p.State.Final()})
+}
+
+// execute runs an approved proposal. The gate decides, command by command, whether it
+// may; whatever comes back is written down, and a process that stops here leaves a
+// proposal that becomes unknown.
+func (b *Bot) execute(ctx context.Context, p store.Proposal) {
+	var mu sync.Mutex
+	var steps []playbooks.Update
+	update := func(u playbooks.Update) {
+		mu.Lock()
+		defer mu.Unlock()
+		found := false
+		for i := range steps {
+			if steps[i].Step == u.Step {
+				steps[i], found = u, true
+			}
+		}
+		if !found {
+			steps = append(steps, u)
+		}
+		now, err := b.store.Proposal(ctx, p.ID)
+		if err == nil && now.State == approval.Running {
+			err = b.draw(ctx, now, steps)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.log.Error("a repair's card could not be drawn", "proposal", p.ID, "error", err)
+		}
+	}
+	out, err := b.executeSafely(ctx, p, update)
+	if err != nil {
+		if out.State == "" {
+			out.State = string(approval.Unknown)
+		}
+		if out.Reason == "" {
+			out.Reason = err.Error()
+		}
+	}
+	end, err := b.store.Finish(context.WithoutCancel(ctx), p.ID, out)
+	if err != nil {
+		b.log.Error("a repair's end could not be written down; it will be called unknown", "proposal", p.ID, "error", err)
+		return
+	}
+	b.metrics.Repaired(string(end.State), out.Verified)
+	if end.State == approval.Unknown {
+		b.lookAfterUnknown(ctx, p.ID)
+	}
+}
+
+func (b *Bot) executeSafely(ctx context.Context, p store.Proposal, update func(playbooks.Update)) (out playbooks.Outcome, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.log.Error("a repair ended in a panic", "proposal", p.ID, "panic", r)
+			out, err = playbooks.Outcome{}, errors.New("vpnbot made a mistake in this run; its log says more")
+		}
+	}()
+	return b.runner.Execute(ctx, p.Proposal, update)
+}
+
+// lookAfterUnknown looks at the devices after a run whose end nobody saw, reading only,
+// and says in the proposal's thread what is there.
+func (b *Bot) lookAfterUnknown(ctx context.Context, proposal string) {
+	p, err := b.store.Proposal(ctx, proposal)
+	if err != nil {
+		b.log.Error("an unknown repair cannot be read", "proposal", proposal, "error", err)
+		return
+	}
+	cctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	text, _, err := b.runner.Show(cctx, p.Tunnel)
+	if ctx.Err() != nil {
+		return
+	}
+	b.put(ctx, store.Message{Key: "unknown:" + p.ID, Kind: "post", Channel: b.cfg.Slack.Channel, Parent: "proposal:" + p.ID, Body: message.AfterUnknown(p.Tunnel, p.Requesters(), p.Approver, text, err).JSON()})
+}

@@ -1,0 +1,101 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Person is a user as Slack says now.
+type Person struct {
+	ID, Team, Enterprise string
+	Member               bool   // a full member: no bot, guest, stranger or deactivated account
+	Why                  string // why not
+	TZ                   string
+}
+
+// People looks users and user groups up, with a short memory.
+type People struct {
+	api *API
+	ttl time.Duration
+
+	mu      sync.Mutex
+	persons map[string]remembered[Person]
+	groups  map[string]remembered[[]string]
+}
+
+type remembered[T any] struct {
+	v  T
+	at time.Time
+}
+
+// NewPeople remembers answers for a minute.
+func NewPeople(api *API) *People {
+	return &People{api: api, ttl: time.Minute, persons: map[string]remembered[Person]{}, groups: map[string]remembered[[]string]{}}
+}
+
+// maxRemembered bounds the memory.
+const maxRemembered = 10_000
+
+// Person looks a user up; fresh asks Slack whatever is remembered.
+func (p *People) Person(ctx context.Context, id string, fresh bool) (Person, error) {
+	now := p.api.now()
+	p.mu.Lock()
+	r, ok := p.persons[id]
+	p.mu.Unlock()
+	if ok && !fresh && now.Sub(r.at) < p.ttl {
+		return r.v, nil
+	}
+	u, err := p.api.c.GetUserInfoContext(ctx, id)
+	if err != nil {
+		return Person{}, Explain("users.info", err)
+	}
+	x := Person{ID: u.ID, Team: u.TeamID, Enterprise: u.Enterprise.EnterpriseID, TZ: u.TZ}
+	switch {
+	case u.ID != id:
+		return Person{}, fmt.Errorf("Slack users.info: asked for %s, got %s", id, u.ID)
+	case u.Deleted:
+		x.Why = "the account is deactivated"
+	case u.IsBot || u.IsWorkflowBot || u.IsConnectorBot || id == "USLACKBOT":
+		x.Why = "it is a bot"
+	case u.IsRestricted || u.IsUltraRestricted:
+		x.Why = "the account is a guest's"
+	case u.IsStranger:
+		x.Why = "the account belongs to another workspace"
+	case u.IsInvitedUser:
+		x.Why = "the account was not accepted yet"
+	default:
+		x.Member = true
+	}
+	p.mu.Lock()
+	if len(p.persons) > maxRemembered {
+		clear(p.persons)
+	}
+	p.persons[id] = remembered[Person]{x, now}
+	p.mu.Unlock()
+	return x, nil
+}
+
+// InGroup tells whether a user is in a user group.
+func (p *People) InGroup(ctx context.Context, group, user string, fresh bool) (bool, error) {
+	now := p.api.now()
+	p.mu.Lock()
+	r, ok := p.groups[group]
+	p.mu.Unlock()
+	if !ok || fresh || now.Sub(r.at) >= p.ttl {
+		members, err := p.api.c.GetUserGroupMembersContext(ctx, group)
+		if err != nil {
+			return false, Explain("usergroups.users.list", err)
+		}
+		r = remembered[[]string]{members, now}
+		p.mu.Lock()
+		if len(p.groups) > maxRemembered {
+			clear(p.groups)
+		}
+		p.groups[group] = r
+		p.mu.Unlock()
+	}
+	return slices.Contains(r.v, user), nil
+}

@@ -1,0 +1,346 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"vpnbot/bot/message"
+	"vpnbot/bot/store"
+)
+
+// FileBody is the body of a queued file.
+type FileBody struct {
+	Name, Title, Alt string
+}
+
+// Sender empties the store's queue of messages: one worker per channel, in order, edits
+// at most once in two seconds and only the newest. What Slack certainly did not do is
+// tried again; what it may have done is looked up by its metadata first.
+type Sender struct {
+	api   *API
+	store *store.Store
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu        sync.Mutex
+	busy      map[string]bool      // channels with a worker
+	hold      map[string]time.Time // channels that wait
+	failures  map[string]int       // in a row, by channel
+	edits     float64              // edits left in this minute's budget
+	editsAt   time.Time
+	throttled time.Time // when Slack last said 429
+	leader    bool
+}
+
+// Pace of what is sent.
+const (
+	editPause   = 2 * time.Second // between edits of one message
+	editBudget  = 50.0            // edits per minute, all channels together (chat.update is tier 3)
+	keepTrying  = 24 * time.Hour
+	lookupDelay = time.Second // before a lost post is looked for: Slack needs a moment
+)
+
+// NewSender makes a sender for the store's queue.
+func NewSender(api *API, st *store.Store) *Sender {
+	return &Sender{api: api, store: st, log: api.log, now: api.now, busy: map[string]bool{}, hold: map[string]time.Time{}, failures: map[string]int{}, edits: editBudget, editsAt: api.now()}
+}
+
+// Run sends until ctx ends. With several replicas one of them sends.
+func (s *Sender) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wake := s.store.Wake("messages")
+	done := make(chan struct{}, 1)
+	for {
+		next := time.Second
+		lead, err := s.store.Lead(ctx, "send")
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("the queue of messages cannot be read", "error", err)
+		}
+		if lead {
+			due, err := s.start(ctx, &wg, done)
+			if err != nil && ctx.Err() == nil {
+				s.log.Error("the queue of messages cannot be read", "error", err)
+			}
+			next = due
+		}
+		t := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-wake:
+		case <-done:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// start gives every channel with something to send a worker; it returns how long to sleep.
+func (s *Sender) start(ctx context.Context, wg *sync.WaitGroup, done chan struct{}) (time.Duration, error) {
+	msgs, err := s.store.Unsent(ctx, 500)
+	if err != nil {
+		return time.Second, err
+	}
+	byChannel := map[string][]store.Message{}
+	var order []string
+	for _, m := range msgs {
+		if byChannel[m.Channel] == nil {
+			order = append(order, m.Channel)
+		}
+		byChannel[m.Channel] = append(byChannel[m.Channel], m)
+	}
+	now := s.now()
+	sleep := time.Second
+	for _, ch := range order {
+		s.mu.Lock()
+		if wait := s.hold[ch].Sub(now); wait > 0 || s.busy[ch] {
+			if wait > 0 {
+				sleep = min(sleep, wait)
+			}
+			s.mu.Unlock()
+			continue
+		}
+		s.busy[ch] = true
+		s.mu.Unlock()
+		wg.Go(func() {
+			s.channel(ctx, byChannel[ch])
+			s.mu.Lock()
+			delete(s.busy, ch)
+			s.mu.Unlock()
+			select {
+			case done <- struct{}{}:
+			default:
+			}
+		})
+	}
+	if _, due, err := s.store.Waiting(ctx); err == nil && !due.IsZero() {
+		sleep = min(sleep, due.Sub(now))
+	}
+	return max(sleep, 20*time.Millisecond), nil
+}
+
+// channel sends the messages of one channel until one has to wait.
+func (s *Sender) channel(ctx context.Context, msgs []store.Message) {
+	for _, m := range msgs {
+		if ctx.Err() != nil {
+			return
+		}
+		goOn, err := s.send(ctx, m)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("a message could not be marked in the store", "key", m.Key, "error", err)
+			return
+		}
+		if !goOn {
+			return
+		}
+	}
+}
+
+// send sends one message; goOn is false when the rest of its channel has to wait. The
+// error is the store's.
+func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err error) {
+	thread := m.Thread
+	if m.Parent != "" {
+		p, err := s.store.Message(ctx, m.Parent)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return true, s.store.GiveUp(ctx, m, "its thread is not known")
+		case err != nil:
+			return false, err
+		case p.TS == "" && p.Failed != "":
+			return true, s.store.GiveUp(ctx, m, "its thread could not be posted: "+p.Failed)
+		case p.TS == "":
+			return true, nil // its turn comes after the parent's
+		}
+		thread = p.TS
+	}
+	edit := m.Kind == "post" && m.TS != ""
+	if edit && !s.mayEdit() {
+		return true, s.store.Later(ctx, m, editPause, true)
+	}
+	lost := m.Trying > m.Sent
+	if m.Kind == "post" && m.TS == "" && lost {
+		// Sent before, fate unknown: perhaps Slack has it.
+		ts, err := s.api.Find(ctx, m.Channel, thread, m.Key, m.CreatedAt.Add(-5*time.Minute))
+		if err != nil {
+			return s.failed(ctx, m, err, "look a lost post up", true)
+		}
+		if ts != "" {
+			found := m
+			found.Version = m.Trying
+			return true, s.store.Delivered(ctx, found, ts, "", editPause)
+		}
+	}
+	if m.Kind == "ephemeral" && lost && m.Attempts > 2 {
+		return true, s.store.GiveUp(ctx, m, "its fate is unknown")
+	}
+	if err := s.store.Trying(ctx, m); err != nil {
+		return false, err
+	}
+	cctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var body message.Message
+	if m.Kind != "file" {
+		if err := json.Unmarshal(m.Body, &body); err != nil {
+			return true, s.store.GiveUp(ctx, m, "its body is not understood: "+err.Error())
+		}
+	}
+	switch m.Kind {
+	case "post":
+		noted := false
+		if n := s.waiting(ctx); n > 0 {
+			body, noted = message.WithBacklog(body, n), true
+		}
+		ts := m.TS
+		if edit {
+			err = s.api.Update(cctx, m.Channel, m.TS, m.Key, body)
+		} else {
+			ts, err = s.api.Post(cctx, m.Channel, thread, m.Key, body)
+		}
+		if err != nil {
+			return s.failed(ctx, m, err, "post", false)
+		}
+		s.fine(m.Channel)
+		if err := s.store.Delivered(ctx, m, ts, "", editPause); err != nil || !noted {
+			return true, err
+		}
+		return true, s.store.Again(ctx, m, 15*time.Second)
+	case "ephemeral":
+		err = s.api.Whisper(cctx, m.Channel, thread, m.User, body)
+		if code := Code(err); err != nil && m.Hook != "" && (code == "not_in_channel" || code == "channel_not_found" || code == "user_not_in_channel" || code == "is_archived") {
+			err = s.api.Respond(cctx, m.Hook, body)
+		}
+		if err != nil {
+			return s.failed(ctx, m, err, "post to one person", false)
+		}
+		s.fine(m.Channel)
+		return true, s.store.Delivered(ctx, m, "", "", 0)
+	case "file":
+		return s.file(ctx, m, thread)
+	}
+	return true, s.store.GiveUp(ctx, m, "unknown kind "+m.Kind)
+}
+
+// file uploads in three steps; after the bytes are there their id is kept, so that only
+// the sharing is repeated, and only after Slack was asked whether it happened.
+func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool, error) {
+	var f FileBody
+	if err := json.Unmarshal(m.Body, &f); err != nil {
+		return true, s.store.GiveUp(ctx, m, "its body is not understood: "+err.Error())
+	}
+	cctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if m.File != "" {
+		shared, err := s.api.Shared(cctx, m.File, m.Channel)
+		if err != nil {
+			return s.failed(ctx, m, err, "look a lost upload up", true)
+		}
+		if shared {
+			return true, s.store.Delivered(ctx, m, "", m.File, 0)
+		}
+	} else {
+		id, err := s.api.Upload(cctx, f.Name, f.Alt, m.Data)
+		if err != nil {
+			// Bytes that nobody shared are seen by nobody: another try does no harm.
+			return s.failed(ctx, m, err, "upload", true)
+		}
+		if err := s.store.Uploaded(ctx, m, id); err != nil {
+			return false, err
+		}
+		m.File = id
+	}
+	if err := s.api.Share(cctx, m.File, f.Title, m.Channel, thread); err != nil {
+		return s.failed(ctx, m, err, "share a file", false)
+	}
+	s.fine(m.Channel)
+	return true, s.store.Delivered(ctx, m, "", m.File, 0)
+}
+
+// failed decides what follows a failed call; harmless tells that it may be repeated
+// whatever its fate.
+func (s *Sender) failed(ctx context.Context, m store.Message, err error, what string, harmless bool) (bool, error) {
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	fate, after := Judge(err)
+	var limited = fate == Wait && after > 0
+	s.mu.Lock()
+	s.failures[m.Channel]++
+	n := s.failures[m.Channel]
+	if limited {
+		s.throttled = s.now()
+	}
+	s.mu.Unlock()
+	switch {
+	case fate == Refused && m.TS == "" && m.Kind == "file" && m.File != "" && Code(err) == "file_not_found":
+		return true, s.store.Uploaded(ctx, m, "") // begin again
+	case fate == Refused, s.now().Sub(m.CreatedAt) > keepTrying:
+		s.log.Error("Slack refused a message", "what", what, "key", m.Key, "error", Explain(what, err))
+		s.fine(m.Channel)
+		return true, s.store.GiveUp(ctx, m, err.Error())
+	}
+	wait := after
+	if wait == 0 {
+		wait = min(time.Second<<min(n-1, 6), time.Minute)
+	}
+	if fate == Lost {
+		wait = max(wait, lookupDelay)
+	}
+	s.log.Warn("Slack did not take a message; again later", "what", what, "key", m.Key, "in", wait, "error", err)
+	if m.TS == "" || !limited {
+		// New posts keep their order; an outage stops the whole channel.
+		s.mu.Lock()
+		s.hold[m.Channel] = s.now().Add(wait)
+		s.mu.Unlock()
+	} else {
+		s.mu.Lock()
+		s.edits, s.editsAt = 0, s.now().Add(wait) // the budget of edits is one for all channels
+		s.mu.Unlock()
+	}
+	known := fate != Lost || harmless && m.Trying <= m.Sent
+	return m.TS != "" && limited, s.store.Later(ctx, m, wait, known)
+}
+
+func (s *Sender) fine(channel string) {
+	s.mu.Lock()
+	delete(s.failures, channel)
+	delete(s.hold, channel)
+	s.mu.Unlock()
+}
+
+// mayEdit takes one edit from the budget that all channels share.
+func (s *Sender) mayEdit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if d := now.Sub(s.editsAt); d > 0 {
+		s.edits = min(editBudget, s.edits+d.Minutes()*editBudget)
+		s.editsAt = now
+	}
+	if s.edits < 1 {
+		return false
+	}
+	s.edits--
+	return true
+}
+
+// waiting is how many messages wait because Slack throttles; 0 when it does not.
+func (s *Sender) waiting(ctx context.Context) int {
+	s.mu.Lock()
+	recent := !s.throttled.IsZero() && s.now().Sub(s.throttled) < 30*time.Second
+	s.mu.Unlock()
+	if !recent {
+		return 0
+	}
+	n, _, err := s.store.Waiting(ctx)
+	if err != nil || n <= 1 {
+		return 0
+	}
+	return n - 1
+}
