@@ -111,6 +111,7 @@ func asaGrammar(privileged, old bool) *grammar {
 	g.add("show debug", func(s *session, a args) string { return "" })
 	g.add("show aaa-server", asaAAA)
 	g.add("show ip local pool <word:name>", asaPool)
+	g.add("show crypto ca certificates", func(s *session, a args) string { return "" })
 	g.add("show access-list", func(s *session, a args) string { return s.dev.asaACLs("") })
 	g.add("show access-list <word:name>", func(s *session, a args) string { return s.dev.asaACLs(a["name"]) })
 	g.add("show route", func(s *session, a args) string { return s.dev.asaRoutes(netip.Addr{}) })
@@ -152,7 +153,7 @@ func asaGrammar(privileged, old bool) *grammar {
 				p += "detail "
 			}
 			g.add(p+kind, func(s *session, a args) string { return s.dev.asaSessions(kind, detail, netip.Addr{}) })
-			g.add(p+kind+" filter ipaddress <ip:peer>", func(s *session, a args) string { return s.dev.asaSessions(kind, detail, a.ip("peer")) })
+			g.add(p+kind+" filter ipaddress|p-ipaddress <ip:peer>", func(s *session, a args) string { return s.dev.asaSessions(kind, detail, a.ip("peer")) })
 			g.add(p+kind+" filter name <word:name>", func(s *session, a args) string { return s.dev.asaSessions(kind, detail, netip.Addr{}) })
 		}
 	}
@@ -317,7 +318,7 @@ func asaPing(s *session, a args) string {
 	if f := s.dev.iface(p[1]); f != nil {
 		src = f.Address.Addr()
 	}
-	r := s.dev.ping(src, to, n, size, false)
+	r := s.dev.ping(src, to, n, size+28, false) // an ASA counts the data, not the headers
 	s.pause = time.Duration(r.lost) * lostPing
 	var b strings.Builder
 	b.WriteString("Type escape sequence to abort.\n")

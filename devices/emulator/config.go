@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// ConfigYAML is a ready configuration for this network (contracts/config.yaml) without a
-// slack section: complete for diagnose, show, sweep and check. Secrets stand in files
-// under Dir and are named by ${file:…}.
+// ConfigYAML is a ready configuration for this network (contracts/config.yaml): the
+// sections ssh, credentials, devices and tunnels, which is all that diagnose, show, sweep
+// and check need; a caller may add others below. Secrets stand in files under Dir and are
+// named by ${file:…}.
 func (l *Lab) ConfigYAML() string {
 	var b strings.Builder
 	q := func(s string) string { return fmt.Sprintf("%q", s) }
 	fmt.Fprintf(&b, "# The emulated network under %s. Its secrets are only good here.\n", l.opts.Dir)
-	fmt.Fprintf(&b, "store: %s\nlog: {level: info, format: text}\n", q("sqlite:"+filepath.Join(l.opts.Dir, "vpnbot.db")))
 	fmt.Fprintf(&b, "ssh:\n  known_hosts: %s\n  logins_per_second: 0\n  connect_timeout: 10s\n  command_timeout: 30s\n", q(filepath.Join(l.opts.Dir, "known_hosts")))
 	b.WriteString("credentials:\n")
 	names := map[string]bool{}
@@ -67,7 +67,5 @@ func (l *Lab) ConfigYAML() string {
 		}
 		fmt.Fprintf(&b, "    probe: {from: %s, source: %s, to: %s}\n    isp: {name: %s, contact: %s}\n", s.Probe.From, s.Probe.Source, s.Probe.To, q(s.ISP.Name), s.ISP.Contact)
 	}
-	fmt.Fprintf(&b, "captures: {dir: %s, keep: 72h, max_bytes: 20MiB, duration: 20s, auto: true, ctcp_ports: [10000]}\n", q(filepath.Join(l.opts.Dir, "captures")))
-	b.WriteString("time_zone: UTC\n")
 	return b.String()
 }

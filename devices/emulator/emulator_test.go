@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,7 +21,21 @@ import (
 	"vpnbot/devices/emulator"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// sharedKeys is a folder that labs of several tests use one after the other: RSA keys
+// take time to make.
+var sharedKeys string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "vpnbot-emulator-")
+	if err != nil {
+		panic(err)
+	}
+	sharedKeys = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 // start runs a lab for one test.
 func start(t testing.TB, o emulator.Options) *emulator.Lab {

@@ -52,13 +52,19 @@ func iosGrammar(privileged, xe bool) *grammar {
 	g.add("show ip nat translations", func(s *session, a args) string {
 		return "Pro Inside global      Inside local       Outside local      Outside global\n"
 	})
-	g.add("show access-lists|ip access-lists", func(s *session, a args) string { return s.dev.iosACLs("") })
+	g.add("show access-lists", func(s *session, a args) string { return s.dev.iosACLs("") })
 	g.add("show access-lists <word:name>", func(s *session, a args) string { return s.dev.iosACLs(a["name"]) })
 	g.add("show ip access-lists", func(s *session, a args) string { return s.dev.iosACLs("") })
 	g.add("show ip access-lists <word:name>", func(s *session, a args) string { return s.dev.iosACLs(a["name"]) })
 	g.add("show running-config", func(s *session, a args) string { return s.dev.iosRunning(nil) })
 	g.add("show running-config <rest:section>", func(s *session, a args) string { return s.dev.iosRunning(strings.Fields(a["section"])) })
 	g.add("show startup-config", func(s *session, a args) string { return s.dev.iosRunning(nil) })
+	g.add("show redundancy", func(s *session, a args) string {
+		return "Redundant System Information :\n------------------------------\n       Available system uptime = " + words(s.dev.lab.now().Sub(s.dev.booted)) + "\n                 Hardware Mode = Simplex\n"
+	})
+	g.add("show ip local pool [<word:name>]", func(s *session, a args) string { return "" })
+	g.add("show aaa servers", func(s *session, a args) string { return "" })
+	g.add("show crypto pki certificates", func(s *session, a args) string { return "" })
 	g.add("show platform cerm-information", func(s *session, a args) string {
 		return "Crypto Export Restrictions Manager(CERM) Information:\n CERM functionality: DISABLED\n"
 	})
