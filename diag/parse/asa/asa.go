@@ -10,6 +10,16 @@
 // is the command's fixed words ("ikev1 pre-shared-key", "isakmp keepalive",
 // "vpn-tunnel-protocol", "webvpn svc compression") and whose Value is the rest without the
 // word "value". One-line settings are keyed the same way (see settingKeys).
+//
+// Counters (Group: Name): asp-drop: the reason's short name; memory: free, used (Limit: all);
+// ip-local-pool: the pool (Value free, Limit all); version: inside-hosts, vpn-peers ... ("Unlimited"
+// has no value); shun: an address, also of threat-detection shun; threat-detection: an address of
+// scanning-threat; xlate: in-use, or the two ends as printed; nat: the rule, and "RULE untranslate";
+// local-host: an interface (Limit: most seen), "IF denied", hosts (Limit: licence); access-list:
+// "NAME line"; failover: on, this-host, other-host; aaa-server: "GROUP ADDRESS timeouts", "... status";
+// asp-classify: "domain src dst" with cs_id in the text; vpn-context: "PEER ENCR|DECR"; logging: queue
+// (Limit: its length), discarded; capture: a capture's name (bytes), "NAME packets"; cpu: 5s, 1m, 5m;
+// vpn-sessiondb: the summary's rows.
 package asa
 
 import (
@@ -24,7 +34,7 @@ import (
 // Parse adds the facts of one output to the device and tells whether it knew the command.
 // Outputs that belong to one device are given in the order in which they were read.
 func Parse(dev *facts.Device, out facts.Output) bool {
-	p := reader{dev: dev, out: &out, src: out.Place.Source}
+	p := reader{dev: dev, out: &out, src: out.Place.Source, reading: -1}
 	c := out.Command
 	for _, k := range commands {
 		if c == k.command || strings.HasPrefix(c, k.command) && (k.command[len(k.command)-1] == ' ' || c[len(k.command)] == ' ') {
@@ -52,6 +62,30 @@ var commands = []struct {
 	{"show configuration", (*reader).config},
 	{"write terminal", (*reader).config},
 	{"more system:running-config", (*reader).config},
+	{"show object-group", (*reader).config},
+	{"show vpn-sessiondb", (*reader).sessions},
+	{"show asp drop", (*reader).aspDrop},
+	{"show asp table vpn-context", (*reader).vpnContext},
+	{"show asp table classify", (*reader).classify},
+	{"show memory", (*reader).memory},
+	{"show ip local pool", (*reader).localPool},
+	{"show version", (*reader).version},
+	{"show shun", (*reader).shun},
+	{"show threat-detection shun", (*reader).shun},
+	{"show threat-detection scanning-threat", (*reader).shun},
+	{"show xlate", (*reader).xlate},
+	{"show nat", (*reader).natTable},
+	{"show local-host", (*reader).localHost},
+	{"show access-list", (*reader).accessListTable},
+	{"show route", (*reader).routes},
+	{"show failover", (*reader).failover},
+	{"show aaa-server", (*reader).aaaServer},
+	{"show logging queue", (*reader).logging},
+	{"show capture", (*reader).capture},
+	{"show cpu", (*reader).cpu},
+	{"show clock", (*reader).clock},
+	{"packet-tracer", (*reader).trace},
+	{"ping", (*reader).ping},
 }
 
 // reader works on one output.
@@ -59,6 +93,9 @@ type reader struct {
 	dev *facts.Device
 	out *facts.Output
 	src string
+
+	reading int // see earlier; -1 not yet counted
+	rows    int // counters added
 }
 
 func (p *reader) place(l facts.Line) facts.Place {

@@ -1,0 +1,934 @@
+package asa
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/redact"
+)
+
+// maxRows bounds the counters that one output may add.
+const maxRows = 5000
+
+// counter appends a counter; Reading is the number of earlier readings of that name.
+func (p *reader) counter(group, name string, value, limit int64, text string, l facts.Line) {
+	if p.rows++; p.rows > maxRows {
+		return
+	}
+	p.dev.Counters = append(p.dev.Counters, facts.Counter{Group: group, Name: redact.Strip(name), Value: value, Limit: limit,
+		Text: redact.Strip(strings.TrimSpace(text)), Reading: p.earlier(), Place: p.place(l)})
+}
+
+// earlier is the number of answers to the same command before this one.
+func (p *reader) earlier() int {
+	if p.reading < 0 {
+		p.reading = 0
+		for i := range p.dev.Outputs {
+			o := &p.dev.Outputs[i]
+			if o.Command == p.out.Command && o.Filter == p.out.Filter && !o.Refused {
+				p.reading++
+			}
+		}
+	}
+	return p.reading
+}
+
+// aspDrop: "  Expired VPN context (vpn-context-expired)     17"
+func (p *reader) aspDrop() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if t == "" || strings.HasSuffix(t, ":") || strings.HasPrefix(t, "Last clearing") {
+			continue
+		}
+		i := strings.LastIndexByte(t, '(')
+		if i < 0 {
+			p.skip(l)
+			continue
+		}
+		name, rest, _ := strings.Cut(t[i+1:], ")")
+		if rest == "" { // a name that the width of the screen cut
+			name = firstWord(name)
+			rest = t[strings.LastIndexByte(t, ' ')+1:]
+		}
+		n := count(strings.TrimSpace(rest))
+		if n == facts.NotShown {
+			p.skip(l)
+			continue
+		}
+		p.counter("asp-drop", name, n, facts.NotShown, t[:i], l)
+	}
+}
+
+// memory: "Free memory:         9812344 bytes ( 4%)"
+func (p *reader) memory() {
+	value := map[string]int64{}
+	lines := map[string]facts.Line{}
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		for _, k := range []string{"Free memory", "Used memory", "Total memory"} {
+			if rest, ok := strings.CutPrefix(t, k); ok {
+				name := strings.ToLower(firstWord(k))
+				if _, seen := value[name]; !seen {
+					value[name] = count(strings.TrimLeft(rest, ": "))
+					lines[name] = l
+				}
+			}
+		}
+	}
+	total, ok := value["total"]
+	if !ok {
+		total = facts.NotShown
+		if value["free"] > 0 && value["used"] > 0 {
+			total = value["free"] + value["used"]
+		}
+	}
+	for _, k := range []string{"free", "used"} {
+		if v, ok := value[k]; ok && v != facts.NotShown {
+			p.counter("memory", k, v, total, lines[k].Text, lines[k])
+		}
+	}
+}
+
+// localPool: Begin End Mask Free Held In use. The counter's value is what is free, its limit all addresses.
+func (p *reader) localPool() {
+	name := ""
+	if rest, ok := strings.CutPrefix(p.out.Command, "show ip local pool "); ok {
+		f := strings.Fields(p.out.Typed)
+		name = rest
+		if len(f) > 0 && strings.EqualFold(f[len(f)-1], rest) {
+			name = f[len(f)-1]
+		}
+	}
+	for _, l := range p.out.Text {
+		f := strings.Fields(l.Text)
+		switch {
+		case len(f) >= 6 && dottedQuad(f[0]) && dottedQuad(f[1]):
+			free, held, used := count(f[3]), count(f[4]), count(f[5])
+			if free < 0 || held < 0 || used < 0 {
+				p.skip(l)
+				continue
+			}
+			n := name
+			if n == "" {
+				n = f[0] + "-" + f[1]
+			}
+			p.counter("ip-local-pool", n, free, free+held+used, l.Text, l)
+		case len(f) >= 5 && f[0] == "show" && f[3] == "pool":
+			name = f[4]
+		case len(f) == 2 && strings.EqualFold(f[0], "pool:"):
+			name = f[1]
+		}
+	}
+}
+
+func dottedQuad(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Is4()
+}
+
+// version reads show version: release, name, and the licence's numbers.
+func (p *reader) version() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		switch {
+		case strings.HasPrefix(t, "Cisco Adaptive Security Appliance Software Version "), strings.HasPrefix(t, "Cisco PIX Security Appliance Software Version "), strings.HasPrefix(t, "Cisco PIX Firewall Version "):
+			setVersion(p.dev, firstWord(t[strings.Index(t, "Version ")+len("Version "):]))
+		case strings.Contains(t, " up ") && (strings.Contains(t, " day") || strings.Contains(t, " hour") || strings.Contains(t, " min") || strings.Contains(t, " sec")):
+			name, _, _ := strings.Cut(t, " up ")
+			if !strings.Contains(name, " ") && p.dev.Hostname == "" {
+				p.dev.Hostname = name
+			}
+			p.counter("version", "uptime", 0, facts.NotShown, t, l)
+		default:
+			k, v, ok := strings.Cut(t, ":")
+			if !ok {
+				continue
+			}
+			v = strings.TrimSpace(v)
+			key := strings.ToLower(strings.Join(strings.Fields(k), "-"))
+			switch key {
+			case "inside-hosts", "vpn-peers", "total-vpn-peers", "other-vpn-peers", "total-udp-proxy-sessions", "ssl-vpn-peers", "webvpn-peers", "anyconnect-premium-peers", "anyconnect-essentials", "anyconnect-peers", "failover", "vpn-des", "vpn-3des-aes", "encryption-des", "encryption-3des-aes", "maximum-vlans", "security-contexts", "hardware", "license-mode", "dual-isps", "vpn-throughput", "throughput-level":
+				p.counter("version", key, count(v), facts.NotShown, v, l)
+			}
+		}
+	}
+}
+
+// shun: "shun (outside) 192.0.2.1 0.0.0.0 0 0 0", "outside=ON, cnt=5", and threat detection's lists.
+func (p *reader) shun() {
+	group := "shun"
+	if strings.Contains(p.out.Command, "scanning-threat") {
+		group = "threat-detection"
+	}
+	section := ""
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if strings.HasSuffix(t, ":") || strings.Contains(t, "Host List") || strings.Contains(t, "Target") && !strings.ContainsAny(t, "0123456789") {
+			section = strings.TrimSuffix(t, ":")
+			continue
+		}
+		found := false
+		for f := range strings.FieldsSeq(strings.NewReplacer("src-ip=", " ", "dst-ip=", " ", "=", " ", ",", " ").Replace(t)) {
+			if a, err := netip.ParseAddr(f); err == nil && !a.IsUnspecified() {
+				n := facts.NotShown
+				if _, c, ok := strings.Cut(t, "cnt="); ok {
+					n = count(c)
+				}
+				p.counter(group, a.String(), n, facts.NotShown, strings.TrimSpace(section+" "+t), l)
+				found = true
+				break
+			}
+		}
+		if !found {
+			p.skip(l)
+		}
+	}
+}
+
+// xlate: one counter per translation, its name the two ends as printed.
+func (p *reader) xlate() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		f := strings.Fields(t)
+		switch {
+		case len(f) >= 4 && f[1] == "in" && f[2] == "use,":
+			p.counter("xlate", "in-use", count(f[0]), facts.NotShown, t, l)
+		case strings.Contains(t, " from ") && strings.Contains(t, " to ") || strings.HasPrefix(t, "NAT from "):
+			_, rest, _ := strings.Cut(t, "from ")
+			from, to, _ := strings.Cut(rest, " to ")
+			p.counter("xlate", firstWord(from)+" "+firstWord(to), 1, facts.NotShown, t, l)
+		case strings.Contains(t, "Global ") && strings.Contains(t, "Local "):
+			_, rest, _ := strings.Cut(t, "Global ")
+			global, local, _ := strings.Cut(rest, "Local ")
+			p.counter("xlate", port8(firstWord(local))+" "+port8(firstWord(global)), 1, facts.NotShown, t, l)
+		}
+	}
+}
+
+// port8 writes 192.0.2.1(500) as 192.0.2.1/500.
+func port8(s string) string {
+	return strings.TrimSuffix(strings.Replace(s, "(", "/", 1), ")")
+}
+
+// natTable reads show nat: hits of each rule; value is translate_hits, and a second counter
+// with " untranslate" behind the name has untranslate_hits.
+func (p *reader) natTable() {
+	var rule facts.Line
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if !strings.HasPrefix(t, "translate_hits") {
+			if t != "" && !strings.HasPrefix(t, "Source -") && !strings.HasPrefix(t, "Destination -") && !strings.HasPrefix(t, "Service -") {
+				if rule.N != 0 && l.N == rule.N+1 && strings.HasPrefix(strings.TrimSpace(rule.Text), "match ") { // 8.2: match line, then the kind
+					rule.Text += " " + t
+					rule.N = l.N
+				} else {
+					rule = l
+				}
+			}
+			continue
+		}
+		name := strings.Join(strings.Fields(rule.Text), " ")
+		if name == "" {
+			p.skip(l)
+			continue
+		}
+		at := rule
+		a, b, _ := strings.Cut(t, ",")
+		p.counter("nat", name, count(strings.TrimLeft(afterByte(a, '='), " ")), facts.NotShown, name, at)
+		p.counter("nat", name+" untranslate", count(strings.TrimLeft(afterByte(b, '='), " ")), facts.NotShown, name, at)
+	}
+}
+
+// localHost: "Interface inside: 50 active, 50 maximum active, 12 denied", and the licence's limit.
+func (p *reader) localHost() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		switch {
+		case strings.HasPrefix(t, "Interface "):
+			name, rest, ok := strings.Cut(t[len("Interface "):], ":")
+			if !ok {
+				continue
+			}
+			active, most, denied := facts.NotShown, facts.NotShown, facts.NotShown
+			for part := range strings.SplitSeq(rest, ",") {
+				f := strings.Fields(part)
+				switch {
+				case len(f) == 2 && f[1] == "active":
+					active = count(f[0])
+				case len(f) >= 3 && f[1] == "maximum":
+					most = count(f[0])
+				case len(f) == 2 && f[1] == "denied":
+					denied = count(f[0])
+				}
+			}
+			p.counter("local-host", name, active, most, t, l)
+			if denied != facts.NotShown {
+				p.counter("local-host", name+" denied", denied, facts.NotShown, t, l)
+			}
+		case strings.Contains(t, "licensed host limit"):
+			_, rest, _ := strings.Cut(t, ":")
+			_, limit, _ := strings.Cut(rest, ":")
+			p.counter("local-host", "hosts", count(strings.TrimSpace(rest)), count(strings.TrimSpace(limit)), t, l)
+		}
+	}
+}
+
+// failover: state, and who is what.
+func (p *reader) failover() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		switch {
+		case strings.HasPrefix(t, "Failover On"), strings.HasPrefix(t, "Failover Off"):
+			n := int64(0)
+			if strings.HasPrefix(t, "Failover On") {
+				n = 1
+			}
+			p.counter("failover", "on", n, facts.NotShown, t, l)
+		case strings.HasPrefix(t, "This host:"), strings.HasPrefix(t, "This Host:"), strings.HasPrefix(t, "This context:"):
+			p.counter("failover", "this-host", facts.NotShown, facts.NotShown, afterByte(t, ':'), l)
+		case strings.HasPrefix(t, "Other host:"), strings.HasPrefix(t, "Other Host:"), strings.HasPrefix(t, "Peer context:"):
+			p.counter("failover", "other-host", facts.NotShown, facts.NotShown, afterByte(t, ':'), l)
+		case strings.HasPrefix(t, "Last Failover at"):
+			p.counter("failover", "last", facts.NotShown, facts.NotShown, afterByte(t, ':'), l)
+		case strings.HasPrefix(t, "VPN IKE"), strings.HasPrefix(t, "VPN IPSEC"), strings.HasPrefix(t, "VPN CTCP"), strings.HasPrefix(t, "VPN SDI"), strings.HasPrefix(t, "VPN DHCP"):
+			f := strings.Fields(t)
+			if len(f) >= 7 {
+				p.counter("failover", strings.Join(f[:len(f)-4], " ")+" errors", count(f[len(f)-3])+count(f[len(f)-1]), facts.NotShown, t, l)
+			}
+		}
+	}
+}
+
+// aaaServer: counters named "GROUP ADDRESS what", and "GROUP ADDRESS status" with the status as text.
+func (p *reader) aaaServer() {
+	group, addr := "", ""
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if rest, ok := strings.CutPrefix(t, "Number of "); ok {
+			i := strings.LastIndexByte(rest, ' ')
+			if i > 0 && count(rest[i+1:]) >= 0 {
+				p.counter("aaa-server", strings.TrimSpace(group+" "+addr+" "+strings.TrimSpace(rest[:i])), count(rest[i+1:]), facts.NotShown, t, l)
+			}
+			continue
+		}
+		k, v, ok := strings.Cut(t, ":")
+		if !ok {
+			continue
+		}
+		v = strings.TrimSpace(v)
+		switch strings.ToLower(strings.TrimSpace(k)) {
+		case "server group":
+			group, addr = v, ""
+		case "server address", "server hostname":
+			addr = firstWord(v)
+		case "server status":
+			p.counter("aaa-server", strings.TrimSpace(group+" "+addr+" status"), facts.NotShown, facts.NotShown, v, l)
+		case "average round trip time":
+			p.counter("aaa-server", strings.TrimSpace(group+" "+addr+" round-trip-ms"), count(v), facts.NotShown, t, l)
+		}
+	}
+}
+
+// classify reads show asp table classify: one counter per rule, named "domain src dst", the
+// text holds its cs_id.
+func (p *reader) classify() {
+	var first facts.Line
+	var domain, id, cs, src string
+	var hits int64
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if strings.Contains(t, "domain=") {
+			first, domain, id, cs, src, hits = l, value(t, "domain="), value(t, "id="), "", "", facts.NotShown
+			continue
+		}
+		if strings.HasPrefix(t, "hits=") {
+			hits, cs = count(value(t, "hits=")), value(t, "cs_id=")
+			continue
+		}
+		if strings.HasPrefix(t, "src ip") {
+			src = value(t, "=") + "/" + value(t, "mask=")
+			continue
+		}
+		if strings.HasPrefix(t, "dst ip") && domain != "" {
+			dst := value(t, "=") + "/" + value(t, "mask=")
+			p.counter("asp-classify", domain+" "+src+" "+dst, hits, facts.NotShown, "id="+id+" cs_id="+cs, first)
+		}
+	}
+}
+
+// value reads what follows a key up to a comma or blank.
+func value(t, key string) string {
+	v := after(t, key)
+	if i := strings.IndexAny(v, ", "); i >= 0 {
+		v = v[:i]
+	}
+	return v
+}
+
+// vpnContext reads show asp table vpn-context [detail]: counters named "PEER ENCR" or
+// "PEER DECR" with the packets; the text holds state, flags and SPI.
+func (p *reader) vpnContext() {
+	var first facts.Line
+	f := map[string]string{}
+	flush := func() {
+		if flags := f["Flags"]; flags != "" {
+			dir, _, _ := strings.Cut(flags, "+")
+			p.counter("vpn-context", strings.TrimSpace(f["Peer IP"]+" "+dir), count(f["Pkts"]), facts.NotShown, "state="+f["State"]+" flags="+flags+" spi="+f["SPI"]+" bad-spi="+f["Bad SPI"], first)
+		}
+		f = map[string]string{}
+	}
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if strings.HasPrefix(t, "VPN CTX") {
+			flush()
+			first = l
+			if strings.Contains(t, ", ") { // one line per context: VPN CTX=0x.., Ptr=.., DECR+ESP, UP, pk=..
+				for part := range strings.SplitSeq(t, ",") {
+					part = strings.TrimSpace(part)
+					switch {
+					case strings.HasPrefix(part, "DECR"), strings.HasPrefix(part, "ENCR"):
+						f["Flags"] = part
+					case strings.HasPrefix(part, "UP"), strings.HasPrefix(part, "DOWN"):
+						f["State"] = part
+					case strings.HasPrefix(part, "pk="):
+						f["Pkts"] = part[3:]
+					}
+				}
+			}
+			continue
+		}
+		if k, v, ok := strings.Cut(t, "="); ok && len(f) < 64 {
+			f[strings.TrimSpace(k)] = strings.TrimSpace(v)
+		}
+	}
+	flush()
+}
+
+// loggingQueue: Logging Queue length limit, current, most, discarded.
+func (p *reader) logging() {
+	var limit, current int64 = facts.NotShown, facts.NotShown
+	var at facts.Line
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		switch {
+		case strings.HasPrefix(t, "Logging Queue length limit"):
+			limit, at = count(strings.TrimLeft(afterByte(t, ':'), " ")), l
+		case strings.Contains(t, " msgs on queue"):
+			current = count(strings.TrimPrefix(t, "Current "))
+			if at.N == 0 {
+				at = l
+			}
+		}
+		if n, rest, ok := strings.Cut(t, " msg(s) discarded"); ok && rest != "" {
+			p.counter("logging", "discarded", count(n), facts.NotShown, t, l)
+		}
+	}
+	if at.N != 0 {
+		p.counter("logging", "queue", current, limit, at.Text, at)
+	}
+}
+
+// capture reads show capture: the captures that exist with their bytes; of one capture's
+// packets only their number is read here.
+func (p *reader) capture() {
+	name := ""
+	if f := strings.Fields(p.out.Typed); len(f) > 2 {
+		name = f[2]
+	}
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if rest, ok := strings.CutPrefix(t, "capture "); ok {
+			n := facts.NotShown
+			if _, b, ok := strings.Cut(t, "- "); ok {
+				n = count(b)
+			}
+			p.counter("capture", firstWord(rest), n, facts.NotShown, t, l)
+			continue
+		}
+		if n, what, ok := strings.Cut(t, " packet"); ok && strings.HasSuffix(what, "captured") && count(n) >= 0 {
+			p.counter("capture", strings.TrimSpace(name+" packets"), count(n), facts.NotShown, t, l)
+		}
+	}
+}
+
+// cpu: CPU utilization for 5 seconds = 5%; 1 minute: 4%; 5 minutes: 4%
+func (p *reader) cpu() {
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if strings.HasPrefix(t, "CPU utilization") {
+			p.counter("cpu", "5s", count(strings.TrimLeft(afterByte(t, '='), " ")), 100, t, l)
+			if _, m, ok := strings.Cut(t, "1 minute:"); ok {
+				p.counter("cpu", "1m", count(strings.TrimSpace(m)), 100, t, l)
+			}
+			if _, m, ok := strings.Cut(t, "5 minutes:"); ok {
+				p.counter("cpu", "5m", count(strings.TrimSpace(m)), 100, t, l)
+			}
+		}
+	}
+}
+
+// zones are names that clocks print, in seconds east of UTC. Unknown names count as UTC.
+var zones = map[string]int{"UTC": 0, "GMT": 0, "Z": 0, "WET": 0, "WEST": 3600, "BST": 3600, "CET": 3600, "MET": 3600, "CEST": 7200, "MEST": 7200, "CEDT": 7200, "EET": 7200, "EEST": 10800, "MSK": 10800,
+	"EST": -5 * 3600, "EDT": -4 * 3600, "CST": -6 * 3600, "CDT": -5 * 3600, "MST": -7 * 3600, "MDT": -6 * 3600, "PST": -8 * 3600, "PDT": -7 * 3600, "JST": 9 * 3600, "KST": 9 * 3600, "SGT": 8 * 3600, "HKT": 8 * 3600, "IST": 5*3600 + 1800, "AEST": 10 * 3600, "AEDT": 11 * 3600}
+
+// clock: 10:43:33.123 CET Mon Mar 27 2019
+func (p *reader) clock() {
+	for _, l := range p.out.Text {
+		f := strings.Fields(strings.TrimLeft(strings.TrimSpace(l.Text), "*."))
+		if len(f) < 6 || strings.Count(f[0], ":") != 2 {
+			continue
+		}
+		layout := "15:04:05 Jan 2 2006"
+		t, err := time.Parse(layout, strings.Join([]string{f[0], f[len(f)-3], f[len(f)-2], f[len(f)-1]}, " "))
+		if err != nil {
+			continue
+		}
+		zone, _, _ := strings.Cut(f[1], "/")
+		loc := time.FixedZone(f[1], zones[strings.ToUpper(zone)])
+		at := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), loc)
+		p.dev.Clock = &facts.Clock{Device: at, Read: p.out.Time, Place: p.place(l)}
+		return
+	}
+}
+
+// ping reads the transcript of one or more pings.
+func (p *reader) ping() {
+	var cur *facts.Ping
+	typed := strings.Fields(strings.ToLower(p.out.Typed))
+	iface := ""
+	if len(typed) >= 3 && typed[0] == "ping" {
+		if _, err := netip.ParseAddr(typed[1]); err != nil && typed[1] != "tcp" && typed[1] != "ip" {
+			if _, err := netip.ParseAddr(typed[2]); err == nil {
+				iface = strings.Fields(p.out.Typed)[1]
+			}
+		}
+		for i, w := range typed {
+			if w == "source" && i+1 < len(typed) {
+				iface = strings.Fields(p.out.Typed)[i+1]
+			}
+		}
+	}
+	flush := func() {
+		if cur != nil && (cur.Sent > 0 || cur.Received > 0) {
+			p.dev.Pings = append(p.dev.Pings, *cur)
+		}
+		cur = nil
+	}
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		switch {
+		case t == "" || strings.HasPrefix(t, "Type escape"):
+		case strings.HasPrefix(t, "Sending "):
+			flush()
+			cur = &facts.Ping{Source: iface, MillisRT: -1, Place: p.place(l)}
+			f := strings.Fields(t)
+			for i, w := range f {
+				if w == "to" && i+1 < len(f) {
+					cur.Target, _ = address(f[i+1])
+				}
+				if n, ok := strings.CutSuffix(w, "-byte"); ok {
+					if cur.Size = atoi(n); cur.Size == 100 && !strings.Contains(p.out.Command, "size") {
+						cur.Size = 0
+					}
+				}
+			}
+		case cur == nil:
+		case strings.HasPrefix(t, "Packet sent with a source address of"):
+			cur.Source = strings.TrimSpace(t[len("Packet sent with a source address of"):])
+		case strings.HasPrefix(t, "Packet sent with the DF bit"):
+			cur.DF = true
+		case strings.HasPrefix(t, "Success rate is"):
+			if _, r, ok := strings.Cut(t, "("); ok {
+				got, sent, _ := strings.Cut(r, "/")
+				cur.Received, cur.Sent = atoi(got), atoi(sent)
+			}
+			if _, r, ok := strings.Cut(t, "min/avg/max = "); ok {
+				if parts := strings.Split(r, "/"); len(parts) > 1 {
+					cur.MillisRT = atoi(parts[1])
+				}
+			}
+			cur.Place = p.place(l)
+			flush()
+		case strings.Trim(t, "!.?UMCQ&N") == "":
+			if strings.Contains(t, "M") {
+				cur.TooBig = true
+			}
+			cur.Sent += len(t)
+			cur.Received += strings.Count(t, "!")
+		default:
+			p.skip(l)
+		}
+	}
+	flush()
+}
+
+// trace reads packet-tracer.
+func (p *reader) trace() {
+	tr := facts.PacketTrace{Place: p.out.Place}
+	f := strings.Fields(p.out.Typed)
+	var addrs []netip.Addr
+	for i, w := range f {
+		switch {
+		case strings.EqualFold(w, "input") && i+1 < len(f):
+			tr.Input = f[i+1]
+			if i+2 < len(f) {
+				tr.Proto = strings.ToLower(f[i+2])
+			}
+		case i > 2:
+			if a, err := netip.ParseAddr(w); err == nil {
+				addrs = append(addrs, a)
+			}
+		}
+	}
+	if len(addrs) > 0 {
+		tr.Src, tr.Dst = addrs[0], addrs[len(addrs)-1]
+	}
+	var ph *facts.TracePhase
+	end := false
+	seen := false
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		k, v, _ := strings.Cut(t, ":")
+		v = strings.TrimSpace(v)
+		switch {
+		case t == "":
+		case k == "Phase":
+			tr.Phases = append(tr.Phases, facts.TracePhase{Place: p.place(l)})
+			ph = &tr.Phases[len(tr.Phases)-1]
+			end, seen = false, true
+			if len(tr.Phases) > 200 {
+				return
+			}
+		case k == "Type" && ph != nil && !end:
+			ph.Type = v
+		case k == "Subtype" && ph != nil && !end:
+			ph.Subtype = v
+		case k == "Result" && v != "" && ph != nil && !end:
+			ph.Result = v
+			if v == "DROP" {
+				ph.Place = p.place(l)
+			}
+		case k == "Result" && v == "":
+			end, seen = true, true
+		case k == "input-interface" && tr.Input == "":
+			tr.Input = v
+		case k == "Action":
+			tr.Result = strings.ToLower(v)
+			tr.Place = p.place(l)
+			seen = true
+		case k == "Drop-reason":
+			tr.DropReason = v
+		case k == "Config", k == "Additional Information", k == "ID", k == "Elapsed time", k == "Time Taken", end:
+		case ph != nil:
+			ph.Text = append(ph.Text, redact.Strip(t))
+		}
+	}
+	if seen {
+		p.dev.Traces = append(p.dev.Traces, tr)
+	}
+}
+
+// routes reads show route.
+func (p *reader) routes() {
+	var kind string
+	var prefix netip.Prefix
+	known := false
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if t == "" || strings.HasPrefix(t, "Codes:") || strings.HasPrefix(t, "Gateway of last resort") || strings.Contains(t, " - ") && !strings.Contains(t, " via ") || strings.HasPrefix(t, "Routing Table") || strings.Contains(t, "is subnetted") || strings.Contains(t, "variably subnetted") {
+			continue
+		}
+		f := strings.Fields(t)
+		// kind words, then network and mask
+		start := 0
+		for start < len(f) && start < 3 && isKind(f[start]) {
+			start++
+		}
+		if start > 0 && start+1 < len(f) {
+			known = false
+			n, m := f[start], f[start+1]
+			if p.dev.Config != nil {
+				if a, ok := p.dev.Config.Names[n]; ok {
+					n = a.String()
+				}
+			}
+			if px := masked(n, m); px.IsValid() {
+				prefix, kind, known = px, strings.TrimSuffix(strings.Join(f[:start], " "), "*"), true
+				f = f[start+2:]
+			} else if px, err := netip.ParsePrefix(n); err == nil {
+				prefix, kind, known = px.Masked(), strings.TrimSuffix(strings.Join(f[:start], " "), "*"), true
+				f = f[start+1:]
+			}
+		}
+		if !known {
+			if start > 0 || !strings.Contains(t, "via") {
+				p.skip(l)
+			}
+			continue
+		}
+		r := facts.RouteEntry{Prefix: prefix, Kind: kind, Place: p.place(l)}
+		hit := false
+		for i, w := range f {
+			switch w {
+			case "via":
+				if i+1 < len(f) {
+					r.Via, _ = address(f[i+1])
+					hit = true
+				}
+			case "connected,", "(advertised),", "advertised,", "summary,", "VPN":
+				hit = true
+			}
+		}
+		if hit && len(p.dev.Routes) < 200000 {
+			if last := f[len(f)-1]; !strings.Contains(last, ":") && !strings.HasSuffix(last, ",") && last != r.Via.String() && !strings.HasSuffix(last, "d") || strings.Contains(t, "connected") {
+				r.Interface = f[len(f)-1]
+			}
+			p.dev.Routes = append(p.dev.Routes, r)
+		}
+	}
+}
+
+// isKind tells route codes from networks: S, S*, C, O IA, O*E2, D EX, B, V, L, SI, R, i L1.
+func isKind(s string) bool {
+	if s == "" || len(s) > 4 {
+		return false
+	}
+	if c := s[0]; !(c >= 'A' && c <= 'Z' || c == 'i') {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if c := s[i]; !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '*' || c == '%' || c == '+' || c == 'a' || c == 'u') {
+			return false
+		}
+	}
+	return true
+}
+
+// accessListTable reads show access-list: hit counts, and the entries themselves where no
+// configuration has them.
+func (p *reader) accessListTable() {
+	c := p.dev.Config
+	if c == nil {
+		c = &facts.Config{Place: p.out.Place, Source: p.src, Partial: true, Names: map[string]netip.Addr{}}
+	}
+	k := &configReader{reader: p, c: c, parent: [4]int{-1, -1, -1, -1}}
+	made := map[string]bool{} // lists that this output adds
+	next := map[string]int{}  // where to go on looking in a list of the configuration
+	var parent *facts.ACE
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if !strings.HasPrefix(t, "access-list ") {
+			if t != "" && !strings.HasPrefix(t, "alert-interval") {
+				p.skip(l)
+			}
+			continue
+		}
+		f := strings.Fields(t)
+		if len(f) < 4 || strings.HasSuffix(f[1], ";") || f[1] == "cached" {
+			continue
+		}
+		name := f[1]
+		rest := f[2:]
+		line := ""
+		if rest[0] == "line" && len(rest) > 2 {
+			line = rest[1]
+			rest = rest[2:]
+		}
+		standard := rest[0] == "standard"
+		if standard || rest[0] == "extended" {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 || rest[0] == "remark" {
+			continue
+		}
+		rest = dropFQDN(rest)
+		e, ok := k.ace(rest, standard, l)
+		if !ok {
+			if l.Text[0] != ' ' {
+				p.skip(l)
+			}
+			continue
+		}
+		if l.Text[0] == ' ' { // expansion of the entry above
+			if parent != nil && made[name] {
+				if parent.SrcName != "" && !parent.SrcAny {
+					parent.Src = addPrefixes(parent.Src, e.Src)
+				}
+				if parent.DstName != "" && !parent.DstAny {
+					parent.Dst = addPrefixes(parent.Dst, e.Dst)
+				}
+			}
+			continue
+		}
+		parent = nil
+		if e.Hits != facts.NotShown {
+			p.counter("access-list", strings.TrimSpace(name+" "+line), e.Hits, facts.NotShown, t, l)
+		}
+		list := c.ACL(name)
+		switch {
+		case list == nil:
+			c.ACLs = append(c.ACLs, facts.ACL{Name: name, Standard: standard, Place: p.place(l)})
+			list = &c.ACLs[len(c.ACLs)-1]
+			made[name] = true
+			fallthrough
+		case made[name]:
+			list.Entries = append(list.Entries, e)
+			parent = &list.Entries[len(list.Entries)-1]
+		default:
+			for i := next[name]; i < len(list.Entries); i++ {
+				if sameEntry(&list.Entries[i], &e) {
+					list.Entries[i].Hits = e.Hits
+					next[name] = i + 1
+					break
+				}
+			}
+		}
+	}
+	if len(made) > 0 {
+		p.dev.Config = c
+	}
+}
+
+func sameEntry(a, b *facts.ACE) bool {
+	return a.Permit == b.Permit && a.Proto == b.Proto && a.SrcName == b.SrcName && a.DstName == b.DstName && a.SrcPort == b.SrcPort && a.DstPort == b.DstPort &&
+		a.SrcAny == b.SrcAny && a.DstAny == b.DstAny && (a.SrcName != "" || samePrefixes(a.Src, b.Src)) && (a.DstName != "" || samePrefixes(a.Dst, b.Dst))
+}
+
+func samePrefixes(a, b []netip.Prefix) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func addPrefixes(to, more []netip.Prefix) []netip.Prefix {
+	for _, p := range more {
+		found := false
+		for _, q := range to {
+			if p == q {
+				found = true
+				break
+			}
+		}
+		if !found && len(to) < 1000 {
+			to = append(to, p)
+		}
+	}
+	return to
+}
+
+// dropFQDN takes "(inactive)" and the like of resolved names out of an expansion.
+func dropFQDN(f []string) []string {
+	for i := 0; i+1 < len(f); i++ {
+		if f[i] == "fqdn" {
+			out := append([]string(nil), f[:i]...)
+			j := i + 2
+			if j < len(f) && strings.HasPrefix(f[j], "(") {
+				j++
+			}
+			return append(append(out, "host", f[i+1]), f[j:]...)
+		}
+	}
+	return f
+}
+
+// ---- sessions
+
+var sessionKeys = set("session type", "connection", "index", "ip addr", "protocol", "encryption", "hashing", "bytes tx", "bytes rx", "login time", "duration", "username", "assigned ip", "public ip", "license", "group policy", "tunnel group", "inactivity", "nac result", "vlan mapping", "vlan", "audt sess id", "security grp", "tunnel zone",
+	"pkts tx", "pkts rx", "pkts tx drop", "pkts rx drop", "client ver", "client os", "client type", "client os ver", "tunnel id", "local addr", "remote addr", "udp src port", "udp dst port", "tcp src port", "tcp dst port", "ike neg mode", "auth mode", "rekey int (t)", "rekey left(t)", "rekey int (d)", "rekey left(d)", "d/h group", "filter name", "encapsulation", "pfs group", "idle time out", "idle to left", "conn time out", "conn to left", "ipsec", "ikev1", "ikev2", "ike", "ikev1 tunnels", "ikev2 tunnels", "ipsec tunnels", "ike tunnels", "ipsecovernatt", "ipsecovernatt tunnels", "assigned ipv6", "reval int (t)", "reval left(t)", "sq int (t)", "eou age(t)", "hold left (t)", "posture token", "redirect url", "ipsecoverudp", "ipsecovertcp", "prf", "clientless tunnels", "ssl-tunnel tunnels", "dtls-tunnel tunnels", "anyconnect-parent tunnels", "anyconnect-parent", "ssl-tunnel", "dtls-tunnel", "ciphersuite", "compression", "enc packets", "dec packets", "idle time out")
+
+// sessions reads show vpn-sessiondb in all its forms. Fields holds everything as printed,
+// keys in lower case; what belongs to a tunnel of the session has its kind in front ("ipsec local addr").
+func (p *reader) sessions() {
+	kind := ""
+	var cur *facts.Session
+	var buf []pair
+	part := ""
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if t == "" || strings.HasPrefix(t, "---") {
+			continue
+		}
+		buf = pairs(t, sessionKeys, buf)
+		if len(buf) == 0 {
+			p.sessionRow(t, l)
+			continue
+		}
+		for _, kv := range buf {
+			v := redact.Strip(kv.value)
+			switch kv.key {
+			case "session type":
+				kind, cur = strings.TrimSpace(strings.TrimSuffix(v, "Detailed")), nil
+				continue
+			case "connection", "username":
+				if cur == nil || cur.Fields["index"] != "" || kv.key == "connection" {
+					p.dev.Sessions = append(p.dev.Sessions, facts.Session{Type: kind, Name: v, BytesTx: facts.NotShown, BytesRx: facts.NotShown, Fields: map[string]string{}, Place: p.place(l)})
+					cur = &p.dev.Sessions[len(p.dev.Sessions)-1]
+					cur.Peer, _ = address(v)
+					part = ""
+					continue
+				}
+			case "ikev1", "ikev2", "ike", "ipsec", "ipsecovernatt", "ipsecoverudp", "ipsecovertcp", "anyconnect-parent", "ssl-tunnel", "dtls-tunnel":
+				if v == "" && len(buf) == 1 {
+					part = kv.key + " "
+					continue
+				}
+			}
+			if cur == nil {
+				continue
+			}
+			if part == "" {
+				sessionValue(cur, kv.key, v)
+			}
+			key := part + kv.key
+			if _, ok := cur.Fields[key]; !ok && len(cur.Fields) < 200 {
+				cur.Fields[key] = v
+			}
+		}
+	}
+}
+
+func sessionValue(s *facts.Session, key, v string) {
+	switch key {
+	case "ip addr":
+		if a, _ := address(v); a.IsValid() {
+			s.Peer = a
+		} else if !s.Peer.IsValid() && s.Name == "" {
+			s.Name = v
+		}
+	case "public ip":
+		if a, _ := address(v); a.IsValid() {
+			s.Peer = a
+		}
+	case "assigned ip":
+		s.Assigned, _ = address(v)
+	case "bytes tx":
+		s.BytesTx = count(v)
+	case "bytes rx":
+		s.BytesRx = count(v)
+	case "group policy":
+		s.Policy = v
+	case "tunnel group":
+		s.Group = v
+	}
+}
+
+// sessionRow reads the rows of the summary: "Site-to-Site VPN :  99 : 3506999 : 99".
+func (p *reader) sessionRow(t string, l facts.Line) {
+	k, v, ok := strings.Cut(t, ":")
+	if !ok {
+		return
+	}
+	n := count(strings.TrimSpace(v))
+	if n == facts.NotShown {
+		return
+	}
+	p.counter("vpn-sessiondb", strings.ToLower(strings.Join(strings.Fields(k), "-")), n, facts.NotShown, t, l)
+}
