@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,7 +96,12 @@ func (s *story) log() []wpkt {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b wpkt) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(out, func(a, b wpkt) int {
+		if c := a.at.Compare(b.at); c != 0 || a.place.Source != b.place.Source {
+			return c
+		}
+		return cmp.Compare(a.place.Packet, b.place.Packet)
+	})
 	return out
 }
 
@@ -891,6 +897,9 @@ func wireOneWay(s *story) *Match {
 		if w == 0 {
 			continue
 		}
+		if s.a == nil || s.w.Ends[e].View.Guessed {
+			w -= 1.4 // where the capture was taken, and what came before, is not known
+		}
 		return &Match{Clues: []Clue{For(w, note, ps...)},
 			Title:       fmt.Sprintf("Traffic from %s into the tunnel stays without an answer", s.name(e)),
 			Explanation: fmt.Sprintf("The tunnel is negotiated, %s sends ESP and gets nothing for it. Either ESP is dropped on the path, or %s or the network behind it does not answer: from this end alone they look the same.", s.name(e), s.name(1-e)),
@@ -955,6 +964,9 @@ func wireNoReturn(s *story) *Match {
 		}
 		if d.arrived*2 < d.sent {
 			w -= 2
+		}
+		if s.a == nil || s.w.Ends[1-e].View.Guessed {
+			w -= 1.6
 		}
 		return &Match{Clues: []Clue{For(w, fmt.Sprintf("%d packets of ESP arrive at %s, which sends none", d.arrived, s.name(1-e)), s.espPlaces(e, 1-e, "arrived, nothing goes back", 5)...)},
 			Title:       fmt.Sprintf("ESP reaches %s and nothing comes back from there", s.name(1-e)),
@@ -1461,9 +1473,11 @@ func (s *story) health() *health1 {
 	var last *path.Unit
 	if s.a != nil {
 		for _, t := range s.trades {
-			if t.Final != nil {
+			switch {
+			case t.Info:
+			case t.Final != nil:
 				last = t.Final
-			} else if t.Resp != nil && last == nil {
+			case t.Resp != nil:
 				last = t.Resp
 			}
 		}

@@ -72,7 +72,7 @@ func (s *story) missing() *loss {
 		if m.From != l.from {
 			continue
 		}
-		if m.Fate == path.Arrived || m.Fate == path.Unseen && (m.Rcvd() != nil || s.answeredMsg(m)) {
+		if m.RespSPI != 0 && m.From == s.ini || m.Fate == path.Arrived || m.Fate == path.Unseen && (m.Rcvd() != nil || s.answeredMsg(m)) {
 			l.first = false
 		}
 	}
@@ -674,6 +674,12 @@ func wireNothing(t *Tunnel) []Match {
 				kinds = append(kinds, fmt.Sprintf("%v→%v %s", h.Src, h.Dst, strings.Join(h.Protocols, " ")))
 			}
 			txt = fmt.Sprintf("%d packets, no IKE, no ESP", n)
+			for i, g := range v.Capture.Garbage {
+				if i >= 2 {
+					break
+				}
+				kinds = append(kinds, fmt.Sprintf("%v→%v on an IKE port and not IKE: %s", g.Src, g.Dst, g.What))
+			}
 			if len(kinds) > 0 {
 				txt += "; others: " + strings.Join(kinds, ", ")
 			}

@@ -267,8 +267,8 @@ func (s *story) standing(t *path.Trade) stop {
 		}
 	case t.Step == "QM" && t.Final != nil:
 		lost := t.Final.Arrived == 0 && (t.Final.Lost > 0)
-		again := t.Resp != nil && len(t.Resp.Msgs) > 1 && t.Resp.Last().At.After(t.Final.Last().At.Add(300*time.Millisecond))
-		if lost || again && s.esp[1-t.From].sent == 0 {
+		again := t.Resp != nil && len(t.Resp.Msgs) > 1 && t.Resp.Last().Seq > t.Final.Last().Seq && distinct(t.Resp.Last().At, t.Final.Last().At)
+		if (lost || again) && s.esp[1-t.From].sent == 0 {
 			st.kind, st.unit = lastMissing, t.Final
 			break
 		}
@@ -307,6 +307,12 @@ func (s *story) standing(t *path.Trade) stop {
 	}
 	st.step = stepOf(t, st.unit)
 	return st
+}
+
+// distinct: two moments far enough apart to be no reordering, or no clock at all.
+func distinct(a, b time.Time) bool {
+	d := a.Sub(b).Abs()
+	return d == 0 || d > 300*time.Millisecond
 }
 
 // stepOf names the place in the words of report.stopped_at.

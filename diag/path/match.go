@@ -1,6 +1,7 @@
 package path
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -334,9 +335,23 @@ func (w *Wire) mergeAttempt(a *Attempt) {
 		}
 		a.Msgs = append(a.Msgs, msgs...)
 	}
-	slices.SortStableFunc(a.Msgs, func(x, y *Msg) int { return x.At.Compare(y.At) })
+	slices.SortStableFunc(a.Msgs, func(x, y *Msg) int {
+		if c := x.At.Compare(y.At); c != 0 {
+			return c
+		}
+		// Captures without usable time stamps still have an order, where one capture saw both.
+		for e := range x.Seen {
+			if x.Seen[e] != nil && y.Seen[e] != nil {
+				return cmp.Compare(x.Seen[e].Packet, y.Seen[e].Packet)
+			}
+		}
+		return 0
+	})
 	if len(a.Msgs) == 0 {
 		return
+	}
+	for i, m := range a.Msgs {
+		m.Seq = i
 	}
 	a.Start, a.End = a.Msgs[0].At, a.Msgs[len(a.Msgs)-1].At
 	a.units()

@@ -82,6 +82,7 @@ type Msg struct {
 	Changes        []string // "source address 10.20.0.10 became 203.0.113.65", ...
 	Got            int      // fragments that arrived
 	GotFirst       bool     // the first fragment arrived
+	Seq            int      // place in the attempt's order
 }
 
 // Sent returns the message as the sender's capture has it, or nil.
@@ -846,7 +847,8 @@ func (w *Wire) placeViews(own []map[netip.Addr]bool, caps []*facts.Capture) {
 		}
 	}
 	for e := range w.Ends {
-		if v := w.Ends[e].View; v != nil {
+		// Where it cannot be told at which end a lone capture was taken it names none.
+		if v := w.Ends[e].View; v != nil && !(v.Guessed && len(w.Views) == 1) {
 			w.Ends[e].Name = v.Capture.Name
 			if v.Capture.Device != "" {
 				w.Ends[e].Name = v.Capture.Device

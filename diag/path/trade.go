@@ -1,6 +1,7 @@
 package path
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -152,8 +153,23 @@ func (a *Attempt) Trades() []*Trade {
 			put(add(key{m.Exchange, m.MessageID, u.From, u.Step}, u.Step, true), u, false)
 		}
 	}
-	slices.SortStableFunc(out, func(x, y *Trade) int { return x.Start.Compare(y.Start) })
+	slices.SortStableFunc(out, func(x, y *Trade) int {
+		if c := x.Start.Compare(y.Start); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.seq(), y.seq())
+	})
 	return out
+}
+
+func (t *Trade) seq() int {
+	n := 1 << 30
+	for _, u := range []*Unit{t.Req, t.Resp, t.Final} {
+		if u != nil {
+			n = min(n, u.First().Seq)
+		}
+	}
+	return n
 }
 
 // joined makes one unit of two answers to one request that differ (a new responder cookie).
