@@ -10,6 +10,8 @@ import (
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/parse/asa"
+	"vpnbot/diag/parse/client"
+	"vpnbot/diag/parse/ios"
 	"vpnbot/diag/parse/syslog"
 	"vpnbot/diag/redact"
 	"vpnbot/diag/transcript"
@@ -126,9 +128,9 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 // parse hands an output to the platform's parser, and to the other one when the first does not know it.
 func parse(dev *facts.Device, o facts.Output) bool {
 	if dev.Platform == facts.IOS {
-		return iosParse(dev, o) || asa.Parse(dev, o)
+		return ios.Parse(dev, o) || asa.Parse(dev, o)
 	}
-	return asa.Parse(dev, o) || dev.Platform != facts.ASA && iosParse(dev, o)
+	return asa.Parse(dev, o) || dev.Platform != facts.ASA && ios.Parse(dev, o)
 }
 
 // free reads lines that stand behind no prompt.
@@ -142,7 +144,7 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 	if !strings.HasPrefix(def, "show running-config") {
 		var more []facts.Event
 		var pings []facts.Ping
-		more, pings, lines = clientParse(lines, source)
+		more, pings, lines = client.Parse(lines, source)
 		events = append(events, more...)
 		dev.Pings = append(dev.Pings, pings...)
 	}
