@@ -81,7 +81,7 @@ func (w *Workspace) ShareFiles(channel, thread, user, text string, files ...File
 		}
 		x := &file{File: f, length: f.Size, received: true, complete: true, channels: []string{c.id}}
 		w.addFile(x)
-		m.Files = append(m.Files, x.File)
+		m.Files = append(m.Files, x.shared())
 	}
 	return w.post(c, m).TS, nil
 }

@@ -105,7 +105,6 @@ type request struct {
 }
 
 func (r *request) get(k string) string { return r.params[k] }
-func (r *request) has(k string) bool   { _, ok := r.params[k]; return ok }
 
 func (r *request) bool(k string) bool { return r.params[k] == "true" || r.params[k] == "1" }
 

@@ -80,13 +80,61 @@ func checkBlocks(v any, on surface, root string, newID func() string) (blocks []
 	}
 	out := make([]any, len(list))
 	for i, b := range list {
-		m := maps.Clone(b.(map[string]any))
+		m := stored(b).(map[string]any)
 		if m["block_id"] == nil || m["block_id"] == "" {
 			m["block_id"] = newID()
 		}
 		out[i] = m
 	}
 	return out, c.chars, nil
+}
+
+var entityLike = regexp.MustCompile(`&(?:amp|lt|gt);|&`)
+var controlLike = regexp.MustCompile(`<(?:[@#!][^<>\n]*|(?:https?|mailto|tel):[^<>\n]*)>|[<>]`)
+
+// storedText is how Slack keeps a text and gives it back in events and payloads: & < > as entities, but for
+// entities that came as such and, in mrkdwn, for control sequences (bolt-python issue 513).
+func storedText(s string, mrkdwn bool) string {
+	s = entityLike.ReplaceAllStringFunc(s, func(e string) string {
+		if e == "&" {
+			return "&amp;"
+		}
+		return e
+	})
+	if !mrkdwn {
+		return strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(s)
+	}
+	return controlLike.ReplaceAllStringFunc(s, func(e string) string {
+		switch e {
+		case "<":
+			return "&lt;"
+		case ">":
+			return "&gt;"
+		}
+		return e
+	})
+}
+
+// stored copies blocks as Slack keeps them.
+func stored(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = stored(e)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			out[k] = stored(e)
+		}
+		if t, ok := v["text"].(string); ok && (v["type"] == "plain_text" || v["type"] == "mrkdwn") {
+			out["text"] = storedText(t, v["type"] == "mrkdwn")
+		}
+		return out
+	}
+	return v
 }
 
 func (c *checker) block(at string, v any) {

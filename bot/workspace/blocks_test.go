@@ -279,3 +279,22 @@ func FuzzBlocks(f *testing.F) {
 		call(t, w, "views.publish", map[string]string{"user_id": amelie, "view": `{"type":"home","blocks":` + blocks + `}`})
 	})
 }
+
+func TestTextIsKeptAsSlackKeepsIt(t *testing.T) {
+	w, _ := start(t, workspace.Options{})
+	for _, c := range []struct{ name, kind, sent, kept string }{
+		{"bare characters", "mrkdwn", "a < b & c > d", "a &lt; b &amp; c &gt; d"},
+		{"entities stay", "mrkdwn", "a &lt; b &amp; c", "a &lt; b &amp; c"},
+		{"control sequences stay", "mrkdwn", "<@U1> <!here> <https://e.net/?a=1&amp;b|x>", "<@U1> <!here> <https://e.net/?a=1&amp;b|x>"},
+		{"no control sequence", "mrkdwn", "<script> <javascript:x|y>", "&lt;script&gt; &lt;javascript:x|y&gt;"},
+		{"plain text has none", "plain_text", "<@U1> & more", "&lt;@U1&gt; &amp; more"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := call(t, w, "chat.postMessage", map[string]string{"channel": w.ChannelID(), "text": "x", "blocks": `[{"type":"section","text":{"type":"` + c.kind + `","text":` + quote(c.sent) + `}}]`})
+			got := out["message"].(map[string]any)["blocks"].([]any)[0].(map[string]any)["text"].(map[string]any)["text"]
+			if got != c.kept {
+				t.Errorf("kept %q, want %q", got, c.kept)
+			}
+		})
+	}
+}

@@ -66,6 +66,7 @@ func (w *Workspace) compose(get func(string) (string, bool)) (draft, *apiError) 
 	} else if n > maxSensible {
 		d.warnings = append(d.warnings, fmt.Sprintf("the text holds %d characters: nobody reads more than %d", n, maxSensible))
 	}
+	d.text = storedText(d.text, true)
 	if len(d.blocks) > 0 && strings.TrimSpace(d.text) == "" {
 		d.warnings = append(d.warnings, "missing_text_in_message: without text, notifications and screen readers have nothing")
 	}

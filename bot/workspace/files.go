@@ -45,10 +45,29 @@ func (w *Workspace) addFile(f *file) {
 	f.created = w.opt.Now().Unix()
 	w.files[f.ID] = f
 	w.fileOrder = append(w.fileOrder, f.ID)
-	if len(w.fileOrder) > maxFiles {
+	w.trimFiles()
+}
+
+// trimFiles forgets the oldest files when there are too many or too large ones. The lock is held.
+func (w *Workspace) trimFiles() {
+	total := 0
+	for _, f := range w.files {
+		total += len(f.Content)
+	}
+	for len(w.fileOrder) > 1 && (len(w.fileOrder) > maxFiles || total > maxAllFiles) {
+		if f := w.files[w.fileOrder[0]]; f != nil {
+			total -= len(f.Content)
+		}
 		delete(w.files, w.fileOrder[0])
 		w.fileOrder = w.fileOrder[1:]
 	}
+}
+
+// shared is the file as a message holds it: the bytes stay with the workspace.
+func (f *file) shared() File {
+	s := f.File
+	s.Content = nil
+	return s
 }
 
 func (w *Workspace) filesGetURL(r *request) (answer, *apiError) {
@@ -103,6 +122,7 @@ func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
 			if f.upload != "" { // else another request with the same bytes was faster
 				f.Content, f.Size, f.received, f.upload = data, len(data), true, ""
 				f.Mimetype = mimeOf(f.Name, data)
+				w.trimFiles()
 			}
 			w.mu.Unlock()
 			text = fmt.Sprintf("OK - %d", len(data))
@@ -228,7 +248,7 @@ func (w *Workspace) filesComplete(r *request) (answer, *apiError) {
 		m := &Message{User: botUserID, BotID: botID, Text: d.text, Blocks: d.blocks, ThreadTS: r.get("thread_ts"), Warnings: d.warnings}
 		for _, f := range fs {
 			f.channels = append(f.channels, c.id)
-			m.Files = append(m.Files, f.File)
+			m.Files = append(m.Files, f.shared())
 			if strings.HasPrefix(f.Mimetype, "image/") && f.AltText == "" {
 				m.Warnings = append(m.Warnings, "the picture "+f.Name+" has no alt text")
 			}

@@ -195,11 +195,17 @@ func (w *Workspace) serveEvents(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", "text/event-stream")
 	alive := time.NewTicker(20 * time.Second)
 	defer alive.Stop()
+	last := int64(-1)
 	for {
 		w.mu.Lock()
 		rev, changed := w.rev, w.changed
 		w.mu.Unlock()
-		if _, err := fmt.Fprintf(rw, "data: %d\n\n", rev); err != nil {
+		line := ": still here\n\n"
+		if rev != last {
+			line = fmt.Sprintf("data: %d\n\n", rev)
+		}
+		last = rev
+		if _, err := io.WriteString(rw, line); err != nil {
 			return
 		}
 		f.Flush()

@@ -214,12 +214,15 @@ func TestPage(t *testing.T) {
 
 	// Device text, as hostile as it gets, stays text.
 	hostile := "</code><img src=x onerror=alert(1)> <script>document.title='owned'</script> <javascript:alert(1)|click> <!channel> \u202egnp.exe"
-	_, _, err = api.PostMessage(w.ChannelID(), slack.MsgOptionText("hostile", false), slack.MsgOptionBlocks(slack.NewSectionBlock(md("`"+hostile+"`\n```"+hostile+"```\n"+hostile), nil, nil), slack.NewHeaderBlock(pt("<b>bold?</b> &amp;"))))
+	_, _, err = api.PostMessage(w.ChannelID(), slack.MsgOptionText("hostile", false), slack.MsgOptionBlocks(slack.NewSectionBlock(md("`"+hostile+"`\n```"+hostile+"```\n"+hostile), nil, nil), slack.NewHeaderBlock(pt("<b>bold?</b> & &amp;"))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	do(t, ctx, "hostile text", chromedp.WaitVisible(`[data-testid=messages] li:last-child .block.header h3`))
 	bad := eval[[]string](t, ctx, `[...document.querySelectorAll('#messages script, #messages img:not([data-testid]), #messages [onerror], a[href^="javascript" i]')].map(n => n.outerHTML)`)
+	if got := eval[string](t, ctx, `document.querySelector('[data-testid=messages] li:last-child .block.header h3').textContent`); got != "<b>bold?</b> & &" {
+		t.Errorf("the header shows %q", got)
+	}
 	if len(bad) > 0 {
 		t.Errorf("text became markup: %v", bad)
 	}

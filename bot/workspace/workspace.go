@@ -123,6 +123,7 @@ const (
 	maxMessages  = 5_000 // per channel; the oldest go
 	maxFiles     = 500
 	maxFileBytes = 64 << 20
+	maxAllFiles  = 256 << 20 // the oldest go
 )
 
 // Workspace is a running workspace. Its methods may be called from any goroutine.

@@ -49,7 +49,7 @@ function merge(d) {
   S.users.set('USLACKBOT', {id: 'USLACKBOT', name: 'slackbot', real: 'Slackbot', bot: true});
   S.channels = new Map(d.channels.map((c) => [c.id, c]));
   if (!S.channels.has(S.place)) S.place = d.channels[0]?.id || '';
-  Render.directory({users: S.users, channels: S.channels, groups: d.groups, me: S.me, fileURL});
+  Render.directory({users: S.users, channels: S.channels, groups: d.groups, me: S.me, fileURL, jump});
   const dirty = new Set();
   for (const m of d.messages) {
     dirty.add(m.ts);
@@ -74,7 +74,7 @@ function chrome() {
   document.title = `${here?.direct ? d.appName : '#' + (here?.name || '')} · ${d.team}`;
   $('team-name').textContent = d.team;
   const sel = $('user-switch');
-  sel.replaceChildren(...d.users.filter((u) => !u.bot && !u.deleted && !u.stranger).map((u) => el('option', {value: u.id, text: u.real + (u.admin ? ' (admin)' : u.guest ? ' (guest)' : ''), selected: u.id === S.me})));
+  sel.replaceChildren(...d.users.filter((u) => !u.bot && !u.deleted).map((u) => el('option', {value: u.id, text: u.real + (u.admin ? ' (admin)' : u.stranger ? ' (another company)' : u.guest ? ' (guest)' : ''), selected: u.id === S.me})));
   sel.value = S.me;
   const item = (c, label) => { const b = el('button', {'data-testid': 'channel', 'data-channel': c.id, 'aria-current': c.id === S.place ? 'page' : null}, label); b.onclick = () => go(c.id); return el('li', {}, b); };
   $('channels').replaceChildren(...d.channels.filter((c) => !c.direct).map((c) => item(c, [el('span', {class: 'hash', 'aria-hidden': 'true', text: '#'}), c.name])));
@@ -104,6 +104,17 @@ async function openHome() {
   await load();
   const c = S.data.channels.find((x) => x.direct);
   if (c) go(c.id, 'home');
+}
+// jump follows a link to a message of this workspace.
+function jump(channel, ts, thread) {
+  if (!S.channels.has(channel)) { toast('You are not in that channel.'); return; }
+  if (S.place !== channel) go(channel);
+  if (thread) openThread(thread);
+  const n = (thread ? $('thread-messages') : $('messages')).querySelector(`[data-ts="${CSS.escape(ts)}"]`);
+  if (!n) { toast('That message is not here any more.'); return; }
+  n.scrollIntoView({block: 'center'});
+  n.classList.add('found');
+  setTimeout(() => n.classList.remove('found'), 2500);
 }
 $('tab-home').onclick = openHome;
 $('tab-messages').onclick = () => go(S.place, 'messages');

@@ -67,7 +67,12 @@ const Render = (() => {
   let dir = {users: new Map(), channels: new Map(), groups: {}, me: ''};
   const mention = (label, mine, id) => el('span', {class: 'mention' + (mine ? ' mine' : ''), 'data-user': id, text: '@' + label});
   const safeURL = (u) => /^(https?:\/\/|mailto:)/i.test(u);
-  const anchor = (u, label) => el('a', {href: u, target: '_blank', rel: 'noopener noreferrer nofollow', text: label || u});
+  const anchor = (u, label) => {
+    const a = el('a', {href: u, target: '_blank', rel: 'noopener noreferrer nofollow', text: label ? decode(label) : u});
+    const own = /^\/archives\/([A-Z0-9]+)\/p(\d+)(\d{6})(?:\?thread_ts=([\d.]+))?/.exec(u.startsWith(location.origin) ? u.slice(location.origin.length) : '');
+    if (own) a.addEventListener('click', (e) => { e.preventDefault(); dir.jump(own[1], own[2] + '.' + own[3], own[4]); });
+    return a;
+  };
   const when = (t, format) => {
     const d = new Date(t * 1000), day = d.toLocaleDateString(undefined, {year: 'numeric', month: 'short', day: 'numeric'});
     const time = d.toLocaleTimeString(undefined, {hour: '2-digit', minute: '2-digit'}), secs = d.toLocaleTimeString(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit'});
@@ -150,7 +155,7 @@ const Render = (() => {
   }
   function plain(t) {
     const out = el('span', {class: 'plain', dir: 'auto'});
-    const s = String(t.text ?? '');
+    const s = decode(String(t.text ?? ''));
     if (t.emoji === false) { out.append(chars(s)); return out; }
     let at = 0;
     for (const m of s.matchAll(/:([a-z0-9_+'-]+):/g)) {
