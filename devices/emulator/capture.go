@@ -14,7 +14,12 @@ import (
 type play struct {
 	armed time.Time // moment of the latest capture's start
 	both  bool      // captures run at both ends: no need to wait for the other one
-	base  time.Time // begin of the recording; zero: not yet triggered
+	shows []showing
+}
+
+// showing is one recording from one moment on.
+type showing struct {
+	base  time.Time
 	spec  playSpec
 	rec   *recording
 	skip  bool // the tunnel was up already: what is seen is its traffic, not its negotiation
@@ -27,18 +32,25 @@ const (
 	graceOne  = 3 * time.Second
 )
 
-// trigger starts the recording, once.
-func (p *play) trigger(t *tunnel, at time.Time) {
-	if !p.base.IsZero() {
+// traffic starts the recording that fits the tunnel's state, unless one was started.
+func (p *play) traffic(t *tunnel, at time.Time) {
+	if len(p.shows) == 0 {
+		p.show(t, at, t.state == Up)
+	}
+}
+
+// negotiation shows a new one after what was seen so far.
+func (p *play) negotiation(t *tunnel, at time.Time) { p.show(t, at, false) }
+
+// maxShowings bounds what one capture can be shown.
+const maxShowings = 16
+
+func (p *play) show(t *tunnel, at time.Time, skip bool) {
+	spec, rec := t.playback(t.state)
+	if rec == nil || len(p.shows) >= maxShowings {
 		return
 	}
-	p.spec, p.rec = t.playback(t.state)
-	if p.rec == nil {
-		return
-	}
-	p.skip = t.state == Up && at.Sub(t.since) > 100*time.Millisecond
-	p.spoke = t.spokeEnd(p.spec)
-	p.base = at.Add(30 * time.Millisecond)
+	p.shows = append(p.shows, showing{base: at.Add(30 * time.Millisecond), spec: spec, rec: rec, skip: skip, spoke: t.spokeEnd(spec)})
 }
 
 // due starts the recording when nothing else did for long enough.
@@ -47,39 +59,48 @@ func (p *play) due(t *tunnel, now time.Time) {
 	if p.both {
 		wait = graceBoth
 	}
-	if p.base.IsZero() && now.Sub(p.armed) >= wait && t.state != Down {
-		p.trigger(t, p.armed.Add(wait))
+	if now.Sub(p.armed) >= wait && t.state != Down {
+		p.traffic(t, p.armed.Add(wait))
 	}
 }
 
 // packets returns what passed end i up to now, moved to the lab's time and addresses.
 func (p *play) packets(t *tunnel, i int, now time.Time) []packet {
-	if p.base.IsZero() {
-		return nil
+	var out []packet
+	for n, s := range p.shows {
+		until := now
+		if n+1 < len(p.shows) && p.shows[n+1].base.Before(until) {
+			until = p.shows[n+1].base // the old SAs' traffic ends where new ones begin
+		}
+		out = append(out, s.packets(t, i, until)...)
 	}
-	list, other := p.rec.hq, 1-p.spoke
-	if i == p.spoke {
-		list = p.rec.spoke
+	return out
+}
+
+func (s showing) packets(t *tunnel, i int, now time.Time) []packet {
+	list, other := s.rec.hq, 1-s.spoke
+	if i == s.spoke {
+		list = s.rec.spoke
 	}
 	to := map[netip.Addr]netip.Addr{
-		labSpoke: t.spec.Ends[p.spoke].Address,
+		labSpoke: t.spec.Ends[s.spoke].Address,
 		labHQ:    t.spec.Ends[other].Address,
 	}
-	from, until := p.rec.window(p.spec)
-	if p.skip {
-		from = max(from, p.rec.firstESP())
+	from, until := s.rec.window(s.spec)
+	if s.skip {
+		from = max(from, s.rec.firstESP())
 	}
 	var out []packet
 	for _, q := range list {
-		off := q.at.Sub(p.rec.begin)
+		off := q.at.Sub(s.rec.begin)
 		if off < from || off >= until {
 			continue
 		}
-		at := p.base.Add(off - from)
+		at := s.base.Add(off - from)
 		if at.After(now) {
 			continue
 		}
-		if _, _, esp := q.esp(); p.skip && !esp {
+		if _, _, esp := q.esp(); s.skip && !esp {
 			continue
 		}
 		out = append(out, q.move(at, to))
@@ -148,7 +169,7 @@ func (c *capture) start(d *Device) {
 		if t.play == nil || !running[0] && !running[1] {
 			t.play = &play{}
 		}
-		if t.play.base.IsZero() {
+		if len(t.play.shows) == 0 {
 			t.play.armed = now
 			t.play.both = t.play.both || running[1-e.i] || t.dev[1-e.i] == nil
 		}

@@ -249,9 +249,19 @@ func (t *tunnel) negotiate(at time.Time, i int) {
 	case Down:
 		t.wakeAt = at.Add(t.spec.WakesAfter)
 	}
-	if t.play != nil {
-		t.play.trigger(t, at)
+	if t.play != nil && t.watched() {
+		t.play.negotiation(t, at)
 	}
+}
+
+// watched tells whether a capture runs at one of the ends.
+func (t *tunnel) watched() bool {
+	for _, d := range t.dev {
+		if d != nil && d.capturing(t, nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // down forgets the SAs of both ends; the next traffic negotiates.
@@ -375,7 +385,7 @@ func (t *tunnel) probe(i, n, size int, df bool) pingResult {
 		r.lost = n
 	}
 	if t.play != nil {
-		t.play.trigger(t, now)
+		t.play.traffic(t, now)
 	}
 	return r
 }
