@@ -1,0 +1,864 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// phase2 are the conditions of quick mode and traffic selection: proposals, PFS, crypto
+// access lists, the crypto map itself.
+func phase2() []Condition {
+	return []Condition{transformMismatch, pfsMismatch, aclMismatch, aclOverlap, entryIncomplete, mapSequence, mapNoPolicy,
+		nonRoutineNotify, keyAcquireQueued, keyAcquireFailed, connectionType}
+}
+
+// phase2Works: an IPsec SA with this peer exists at some end.
+func (t *Tunnel) phase2Works() []facts.Place {
+	var out []facts.Place
+	for _, e := range t.Ends {
+		for _, sa := range live(e.IPsec()) {
+			out = append(out, sa.Place)
+		}
+	}
+	return out
+}
+
+// both returns the crypto map entries of the two ends for each other; a static entry, or
+// where there is none the entries of dynamic maps.
+func (t *Tunnel) entries() (a, b []facts.MapEntry) {
+	if len(t.Ends) != 2 {
+		return nil, nil
+	}
+	get := func(e *End) []facts.MapEntry {
+		if m := e.Entries(); len(m) > 0 || e.Config() == nil {
+			return m
+		}
+		var dyn []facts.MapEntry
+		for _, m := range e.Config().MapEntries {
+			if m.DynamicMap {
+				dyn = append(dyn, m)
+			}
+		}
+		return dyn
+	}
+	return get(t.Ends[0]), get(t.Ends[1])
+}
+
+// transformsOf resolves an entry's transform sets to their algorithms; each set is one
+// sorted string with its mode.
+func transformsOf(c *facts.Config, m facts.MapEntry) (sets []string, where []facts.Place) {
+	for _, name := range m.Transforms {
+		for _, ts := range c.TransformSets {
+			if ts.Name != name {
+				continue
+			}
+			alg := slices.Clone(ts.Transforms)
+			slices.Sort(alg)
+			s := strings.Join(alg, " ")
+			if ts.Transport {
+				s += " transport"
+			}
+			sets = append(sets, s)
+			where = append(where, ts.Place)
+		}
+	}
+	return sets, where
+}
+
+// transformsDiffer compares the transform sets of both ends' entries: 1 nothing is common,
+// -1 one is, 0 cannot be told.
+func transformsDiffer(t *Tunnel) (verdict int, text string, where []facts.Place) {
+	as, bs := t.entries()
+	for _, a := range as {
+		for _, b := range bs {
+			x, px := transformsOf(t.Ends[0].Config(), a)
+			y, py := transformsOf(t.Ends[1].Config(), b)
+			if len(x) == 0 || len(y) == 0 {
+				continue
+			}
+			where = append(slices.Clone(px), py...)
+			if slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) }) {
+				return -1, "", where
+			}
+			verdict = 1
+			text = fmt.Sprintf("%s offers %s, %s accepts %s", t.Ends[0].Label(), strings.Join(x, " or "), t.Ends[1].Label(), strings.Join(y, " or "))
+		}
+	}
+	return verdict, text, where
+}
+
+var transformMismatch = Condition{
+	ID: "transform-set-mismatch", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that the transform set matches; RFC 2408 notify 14 in quick mode",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		done := false
+		for _, e := range t.Ends {
+			evs := e.Events()
+			done = done || len(withID(evs, "713119")) > 0 || slices.ContainsFunc(e.IKE(), IsUp)
+			if x := saying(evs, "all ipsec sa proposals found unacceptable"); len(x) > 0 {
+				clues = append(clues, For(3.8, e.Label()+" accepts none of the offered IPsec proposals", at(x...)...))
+			}
+			if x := saying(withID(evs, "713068"), "no proposal chosen", "no_proposal_chosen"); len(x) > 0 {
+				clues = append(clues, For(3, "the peer answers quick mode with No proposal chosen (14)", at(x...)...))
+			}
+			if x := saying(withID(evs, "713257"), "phase 2"); len(x) > 0 {
+				clues = append(clues, For(3.4, "attributes of phase 2 differ: "+x[0].Text, at(x...)...))
+			}
+			if x := saying(evs, "transform proposal not supported for identity", "phase 2 sa policy not acceptable", "invalidated proposal with error 256", "transform proposal (", "no matching ipsec proposal"); len(x) > 0 {
+				clues = append(clues, For(3.8, e.Label()+" refuses the transforms", at(x...)...))
+			}
+			if x := saying(withID(evs, "IKMP_MODE_FAILURE"), "quick mode"); len(x) > 0 {
+				clues = append(clues, For(1.6, "quick mode fails", at(x...)...))
+			}
+			if x := saying(evs, "received no_proposal_chosen", "no_proposal_chosen notify"); len(x) > 0 && done {
+				clues = append(clues, For(1.4, "", at(x...)...))
+			}
+			if x := append(withID(evs, "713061"), saying(evs, "proxy identities not supported", "error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selector")...); len(x) > 0 {
+				clues = append(clues, Against(3.5, "the identities are refused, not the transforms", at(x...)...))
+			}
+			if x := saying(evs, "un-encrypted no_proposal_chosen", "phase 1 failure"); len(x) > 0 && !done {
+				clues = append(clues, Against(3, "phase 1 is refused", at(x...)...))
+			}
+		}
+		verdict, text, where := transformsDiffer(t)
+		switch verdict {
+		case 1:
+			clues = append(clues, For(4.6, text, where...))
+		case -1:
+			clues = append(clues, Against(4, "one transform set is common", where...))
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight >= 1.6 }) {
+			return nil
+		}
+		if x := t.phase2Works(); len(x) > 0 {
+			clues = append(clues, Against(4, "an IPsec SA exists", x[0]))
+		}
+		m := Match{Clues: clues, Title: "No transform set is common to " + t.between(),
+			Explanation: "Phase 1 is up and quick mode is refused: the encryption, hash or mode that one end offers for the tunnel's data is in no transform set of the other."}
+		if text != "" {
+			m.Explanation = text + ". " + m.Explanation
+		} else {
+			m.Next = append(m.Next, readAlso("both ends' crypto maps and transform sets", "names the algorithm that differs, and separates transform-set-mismatch from pfs-mismatch"))
+		}
+		for _, e := range t.Ends {
+			name, word := "<name>", "ikev1 "
+			if e.isIOS() || e.old() {
+				word = ""
+			}
+			if x := e.Entries(); len(x) > 0 && len(x[0].Transforms) > 0 {
+				name = x[0].Transforms[0]
+			}
+			key := "esp-aes-256"
+			if e.isIOS() {
+				key = "esp-aes 256"
+			}
+			m.Actions = append(m.Actions, advise(e, []string{"crypto ipsec " + word + "transform-set " + name + " " + key + " esp-sha-hmac"}, "use the set that the peer has; the strongest common one"))
+		}
+		return []Match{m}
+	},
+}
+
+// groupOf normalises a PFS group; a bare set pfs takes the release's default.
+func groupOf(e *End, pfs string) string {
+	if pfs == "default" {
+		if e.isIOS() {
+			return "group1"
+		}
+		return "group2"
+	}
+	return strings.ReplaceAll(pfs, " ", "")
+}
+
+var pfsMismatch = Condition{
+	ID: "pfs-mismatch", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable or disable PFS; RFC 2409 section 5.5",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		text := ""
+		as, bs := t.entries()
+		for _, a := range as {
+			for _, b := range bs {
+				x, y := groupOf(t.Ends[0], a.PFS), groupOf(t.Ends[1], b.PFS)
+				if x == y {
+					clues = append(clues, Against(3, "PFS is the same at both ends"))
+					continue
+				}
+				say := func(s string) string {
+					if s == "" {
+						return "no PFS"
+					}
+					return "PFS " + s
+				}
+				text = fmt.Sprintf("%s has %s, %s has %s", t.Ends[0].Label(), say(x), t.Ends[1].Label(), say(y))
+				clues = append(clues, For(3.6, text, place2(a, "pfs"), place2(b, "pfs")))
+			}
+		}
+		for _, e := range t.Ends {
+			evs := e.Events()
+			if x := saying(evs, "pfs mismatch", "pfs required but not offered", "pfs required", "pfs is required"); len(x) > 0 {
+				clues = append(clues, For(4.2, e.Label()+" requires another PFS than the peer offers", at(x...)...))
+			}
+			if x := withID(evs, "713133"); len(x) > 0 {
+				clues = append(clues, For(0.8, "", at(x...)...))
+			}
+			if x := append(saying(evs, "all ipsec sa proposals found unacceptable", "phase 2 sa policy not acceptable"), saying(withID(evs, "713068"), "no proposal chosen")...); len(x) > 0 {
+				clues = append(clues, For(1.2, "quick mode is refused", at(x...)...))
+			}
+			if x := withID(evs, "713061"); len(x) > 0 {
+				clues = append(clues, Against(3, "the identities are refused", at(x...)...))
+			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight >= 3 }) {
+			return nil
+		}
+		if v, _, where := transformsDiffer(t); v > 0 {
+			clues = append(clues, Against(2, "the transform sets differ", where...))
+		}
+		if x := t.phase2Works(); len(x) > 0 {
+			clues = append(clues, Against(4.5, "an IPsec SA exists", x[0]))
+		}
+		m := Match{Clues: clues, Title: "Perfect forward secrecy differs between " + t.between(),
+			Explanation: text + ". Quick mode then fails although the transform sets agree; sometimes the tunnel comes up from one side only."}
+		if text == "" {
+			m.Explanation = "One end demands perfect forward secrecy, or another group, than the other offers. Quick mode then fails although the transform sets agree."
+		}
+		for i, e := range t.Ends {
+			group := "<the peer's group>"
+			if o := t.Other(e); o != nil {
+				if x := o.Entries(); len(x) > 0 && x[0].PFS != "" {
+					group = groupOf(o, x[0].PFS)
+				}
+			}
+			entry := "<map> <seq>"
+			if x := e.Entries(); len(x) > 0 {
+				entry = fmt.Sprintf("%s %d", x[0].Map, x[0].Sequence)
+			}
+			if i == 0 || len(t.Ends) == 1 || group != "<the peer's group>" {
+				if e.isIOS() {
+					m.Actions = append(m.Actions, advise(e, []string{"crypto map " + entry + " ipsec-isakmp", "set pfs " + group}))
+				} else {
+					m.Actions = append(m.Actions, advise(e, []string{"crypto map " + entry + " set pfs " + group}, "or at both ends: no crypto map "+entry+" set pfs"))
+				}
+			}
+		}
+		return []Match{m}
+	},
+}
+
+// network is one entry of a crypto access list as a pair of networks.
+type network struct {
+	src, dst netip.Prefix
+	place    facts.Place
+}
+
+// networks lists the permitted pairs of a crypto access list, object groups multiplied out,
+// bounded; ok is false when an entry could not be resolved.
+func networks(c *facts.Config, acl string) (out []network, ok bool) {
+	l := c.ACL(acl)
+	if l == nil {
+		return nil, false
+	}
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	for _, a := range l.Entries {
+		if !a.Permit || a.Inactive {
+			continue
+		}
+		src, dst := a.Src, a.Dst
+		if a.SrcAny {
+			src = []netip.Prefix{all}
+		}
+		if a.DstAny {
+			dst = []netip.Prefix{all}
+		}
+		if len(src) == 0 || len(dst) == 0 {
+			return nil, false
+		}
+		for _, s := range src {
+			for _, d := range dst {
+				out = append(out, network{s.Masked(), d.Masked(), a.Place})
+				if len(out) > 2000 {
+					return nil, false
+				}
+			}
+		}
+	}
+	return out, len(out) > 0
+}
+
+// covered tells whether a pair lies within the union of the list, entry by entry.
+func covered(n network, list []network) bool {
+	return slices.ContainsFunc(list, func(o network) bool {
+		return o.src.Bits() <= n.src.Bits() && o.src.Contains(n.src.Addr()) && o.dst.Bits() <= n.dst.Bits() && o.dst.Contains(n.dst.Addr())
+	})
+}
+
+// unmirrored returns the entries of a without a mirror in b. Lists that are cut into other
+// pieces but sum up to the same networks are equal.
+func unmirrored(a, b []network) (out []network) {
+	for _, n := range a {
+		m := network{src: n.dst, dst: n.src}
+		if slices.ContainsFunc(b, func(o network) bool { return o.src == m.src && o.dst == m.dst }) || halves(m, b, 0) {
+			continue
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// halves: the pair is the sum of pieces that are in the list.
+func halves(n network, list []network, depth int) bool {
+	if covered(n, list) {
+		return depth > 0 // as a whole only when a piece of it; a wider entry is no mirror
+	}
+	if depth > 3 {
+		return false
+	}
+	if lo, hi, ok := split(n.src); ok && slices.ContainsFunc(list, func(o network) bool { return n.src.Overlaps(o.src) && o.src.Bits() > n.src.Bits() }) {
+		return halves(network{src: lo, dst: n.dst}, list, depth+1) && halves(network{src: hi, dst: n.dst}, list, depth+1)
+	}
+	if lo, hi, ok := split(n.dst); ok && slices.ContainsFunc(list, func(o network) bool { return n.dst.Overlaps(o.dst) && o.dst.Bits() > n.dst.Bits() }) {
+		return halves(network{src: n.src, dst: lo}, list, depth+1) && halves(network{src: n.src, dst: hi}, list, depth+1)
+	}
+	return false
+}
+
+func split(p netip.Prefix) (lo, hi netip.Prefix, ok bool) {
+	if !p.Addr().Is4() || p.Bits() >= 32 {
+		return p, p, false
+	}
+	b := p.Masked().Addr().As4()
+	lo = netip.PrefixFrom(netip.AddrFrom4(b), p.Bits()+1)
+	b[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	return lo, netip.PrefixFrom(netip.AddrFrom4(b), p.Bits()+1), true
+}
+
+var aclMismatch = Condition{
+	ID: "crypto-acl-mismatch", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ACLs are correct; %ASA-4-402116, %ASA-3-713061; RFC 7296 TS_UNACCEPTABLE (38)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		var gaps []string
+		var actions []report.Action
+		as, bs := t.entries()
+		for _, a := range as {
+			for _, b := range bs {
+				if a.ACL == "" || b.ACL == "" {
+					continue
+				}
+				x, okx := networks(t.Ends[0].Config(), a.ACL)
+				y, oky := networks(t.Ends[1].Config(), b.ACL)
+				if !okx || !oky {
+					continue
+				}
+				var where []facts.Place
+				before := len(gaps)
+				for i, miss := range [][]network{unmirrored(x, y), unmirrored(y, x)} {
+					here, there := t.Ends[i], t.Ends[1-i]
+					for _, n := range miss {
+						gaps = append(gaps, fmt.Sprintf("%s protects %s to %s and %s has no mirror of it", here.Label(), n.src, n.dst, there.Label()))
+						where = append(where, n.place)
+						entry := b
+						if i == 1 {
+							entry = a
+						}
+						actions = append(actions, addMirror(there, entry.ACL, n))
+					}
+				}
+				if len(gaps) > before {
+					if l := t.Ends[0].Config().ACL(a.ACL); l != nil {
+						where = append(where, l.Place)
+					}
+					if l := t.Ends[1].Config().ACL(b.ACL); l != nil {
+						where = append(where, l.Place)
+					}
+					clues = append(clues, For(3.8, strings.Join(gaps[before:min(len(gaps), before+3)], "; "), where...))
+				} else {
+					clues = append(clues, Against(3.5, "the crypto access lists mirror each other"))
+				}
+			}
+		}
+		for _, e := range t.Ends {
+			evs := e.Events()
+			if x := withID(evs, "713061"); len(x) > 0 {
+				clues = append(clues, For(4, e.Label()+" has no crypto map entry for what the peer proposes", at(x...)...))
+			}
+			if x := saying(evs, "crypto map policy not found", "no ipsec policy found for received ts", "proxy identities not supported", "invalidated proposal with error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selectors unacceptable"); len(x) > 0 {
+				clues = append(clues, For(3.8, e.Label()+" refuses the proposed networks", at(x...)...))
+			}
+			if x := withID(evs, "713222", "751022", "RECVD_PKT_INV_IDENTITY"); len(x) > 0 {
+				clues = append(clues, For(3.2, "networks do not fit the access list", at(x...)...))
+			}
+			var inner []facts.Event
+			for _, ev := range withID(evs, "402116") {
+				if e.Names(ev) {
+					inner = append(inner, ev)
+				}
+			}
+			if len(inner) > 0 {
+				clues = append(clues, For(3.4, e.Label()+" decapsulates packets that the negotiated networks do not cover", at(inner...)...))
+			}
+			var clear []facts.Event
+			for _, ev := range withID(evs, "402117", "RECVD_PKT_NOT_IPSEC") {
+				if e.Names(ev) || len(e.Others) == 0 {
+					clear = append(clear, ev)
+				}
+			}
+			if len(clear) > 0 {
+				clues = append(clues, For(2.4, e.Label()+" gets in the clear what it expects encrypted", at(clear...)...))
+			}
+			if x := saying(withID(evs, "713068"), "invalid id", "18)"); len(x) > 0 {
+				clues = append(clues, For(3.4, "the peer refuses the networks (notify 18)", at(x...)...))
+			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight >= 2 }) {
+			return nil
+		}
+		proxies := ""
+		for _, e := range t.Ends {
+			for _, ev := range append(withID(e.Events(), "713061", "402116", "751022"), saying(e.Events(), "crypto map policy not found")...) {
+				proxies = ev.Text
+			}
+		}
+		m := Match{Clues: clues, Actions: actions, Title: "The crypto access lists of " + t.between() + " do not mirror each other",
+			Explanation: "Each end proposes the networks of its crypto access list, and the other end accepts only the exact mirror of one of its own entries."}
+		switch {
+		case len(gaps) > 0:
+			m.Explanation += " Here " + strings.Join(gaps[:min(len(gaps), 4)], "; ") + "."
+		case proxies != "":
+			m.Explanation += " The log says: " + proxies
+		}
+		if len(gaps) == 0 {
+			m.Actions = append(m.Actions, advise(nil, nil, "put the two lists side by side; every permit needs its mirror at the other end, with the same masks"))
+			m.Next = append(m.Next, readAlso("both ends' crypto access lists", "names the entry without a mirror"))
+		}
+		return []Match{m}
+	},
+}
+
+// addMirror shows the missing line for the other side's list.
+func addMirror(e *End, acl string, n network) report.Action {
+	if acl == "" {
+		acl = "<acl>"
+	}
+	if e.isIOS() {
+		return advise(e, []string{"ip access-list extended " + acl, fmt.Sprintf("permit ip %s %s", wild(n.dst), wild(n.src))}, "or take the entry off at the other end, when the network is not meant to be there")
+	}
+	return advise(e, []string{fmt.Sprintf("access-list %s extended permit ip %s %s", acl, masked(n.dst), masked(n.src))}, "or take the entry off at the other end, when the network is not meant to be there")
+}
+
+// masked writes a network the ASA's way.
+func masked(p netip.Prefix) string {
+	switch {
+	case p.Bits() == 0:
+		return "any"
+	case p.IsSingleIP():
+		return "host " + p.Addr().String()
+	case !p.Addr().Is4():
+		return p.String()
+	}
+	m := ^uint32(0) << (32 - p.Bits())
+	return fmt.Sprintf("%s %d.%d.%d.%d", p.Masked().Addr(), byte(m>>24), byte(m>>16), byte(m>>8), byte(m))
+}
+
+// wild writes a network the IOS access list's way.
+func wild(p netip.Prefix) string {
+	switch {
+	case p.Bits() == 0:
+		return "any"
+	case p.IsSingleIP():
+		return "host " + p.Addr().String()
+	case !p.Addr().Is4():
+		return p.String()
+	}
+	m := ^(^uint32(0) << (32 - p.Bits()))
+	return fmt.Sprintf("%s %d.%d.%d.%d", p.Masked().Addr(), byte(m>>24), byte(m>>16), byte(m>>8), byte(m))
+}
+
+var aclOverlap = Condition{
+	ID: "crypto-acl-overlap", Severity: report.Major,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ACLs are correct (several tunnels)",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			c := e.Config()
+			if c == nil {
+				continue
+			}
+			for i, a := range c.MapEntries {
+				for _, b := range c.MapEntries[i+1:] {
+					if a.Map != b.Map || a.DynamicMap || b.DynamicMap || a.ACL == "" || b.ACL == "" || a.ACL == b.ACL || slices.ContainsFunc(a.Peers, func(p netip.Addr) bool { return slices.Contains(b.Peers, p) }) {
+						continue
+					}
+					lo, hi := a, b
+					if lo.Sequence > hi.Sequence {
+						lo, hi = hi, lo
+					}
+					// The tunnel that loses its traffic has the finding; a map whose peers this tunnel does not name is another's.
+					if !slices.ContainsFunc(hi.Peers, e.Mine) && e.Peer.IsValid() {
+						continue
+					}
+					x, okx := networks(c, lo.ACL)
+					y, oky := networks(c, hi.ACL)
+					if !okx || !oky {
+						continue
+					}
+					for _, m := range x {
+						for _, n := range y {
+							if !m.src.Overlaps(n.src) || !m.dst.Overlaps(n.dst) {
+								continue
+							}
+							// A narrow entry before a wide one is a right order.
+							if m.src.Bits() >= n.src.Bits() && m.dst.Bits() >= n.dst.Bits() && (m.src.Bits() > n.src.Bits() || m.dst.Bits() > n.dst.Bits()) || carved(c, lo.ACL, n) {
+								continue
+							}
+							clues := []Clue{For(4, fmt.Sprintf("sequence %d takes %s to %s, which sequence %d also protects", lo.Sequence, m.src, m.dst, hi.Sequence), m.place, n.place)}
+							if f := e.counters(); f.ok && f.encaps == 0 {
+								clues = append(clues, For(1, "this peer's entry encapsulates nothing", place(f.sa, "encaps")))
+							} else if f.ok && f.encaps > 0 && f.decaps > 0 {
+								clues = append(clues, Against(2, "the tunnel carries traffic both ways"))
+							}
+							out = append(out, Match{Key: fmt.Sprintf("%s %s %d %d", e.Label(), lo.Map, lo.Sequence, hi.Sequence), Clues: clues,
+								Title:       fmt.Sprintf("Crypto access lists %s and %s on %s overlap: traffic takes the wrong tunnel", lo.ACL, hi.ACL, e.Label()),
+								Explanation: fmt.Sprintf("In crypto map %s the lower sequence %d (%s) wins for %s to %s, so traffic meant for sequence %d (%s) goes to the other peer.", lo.Map, lo.Sequence, lo.ACL, n.src, n.dst, hi.Sequence, hi.ACL),
+								Actions:     []report.Action{advise(e, nil, fmt.Sprintf("narrow %s to what its own peer has, or give the narrower entry the lower sequence number", lo.ACL))}})
+							goto next
+						}
+					}
+				next:
+				}
+			}
+		}
+		return out
+	},
+}
+
+// carved: a deny line of the list takes the part out.
+func carved(c *facts.Config, acl string, n network) bool {
+	l := c.ACL(acl)
+	if l == nil {
+		return false
+	}
+	for _, a := range l.Entries {
+		if !a.Permit && slices.ContainsFunc(a.Dst, func(p netip.Prefix) bool { return p.Bits() <= n.dst.Bits() && p.Contains(n.dst.Addr()) }) {
+			return true
+		}
+	}
+	return false
+}
+
+var entryIncomplete = Condition{
+	ID: "crypto-acl-unbound", Severity: report.Critical,
+	Reference: "Cisco: crypto map entry incomplete; %ASA-3-713223, %ASA-3-713224",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			c := e.Config()
+			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete"), withID(e.Events(), "713223", "713224")...)
+			found := false
+			if c != nil {
+				for _, m := range c.MapEntries {
+					if m.DynamicMap || m.Dynamic != "" {
+						continue
+					}
+					if e.Peer.IsValid() && len(m.Peers) > 0 && !slices.ContainsFunc(m.Peers, e.Mine) {
+						continue
+					}
+					var missing []string
+					var fix []string
+					id := fmt.Sprintf("crypto map %s %d", m.Map, m.Sequence)
+					if m.ACL == "" && m.Profile == "" {
+						missing = append(missing, "match address")
+						fix = append(fix, id+" match address <acl>")
+					} else if m.ACL != "" && c.ACL(m.ACL) == nil && (!c.Partial || len(c.ACLs) > 0) {
+						missing = append(missing, "the access list "+m.ACL+" itself")
+						fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
+					}
+					if len(m.Peers) == 0 && len(m.PeerNames) == 0 {
+						missing = append(missing, "set peer")
+						fix = append(fix, id+" set peer <peer>")
+					}
+					if len(m.Transforms) == 0 && len(m.Proposals) == 0 {
+						missing = append(missing, "transform-set")
+						fix = append(fix, id+" set "+map[bool]string{true: "", false: "ikev1 "}[e.isIOS() || e.old()]+"transform-set <name>")
+					}
+					if len(missing) == 0 {
+						continue
+					}
+					found = true
+					clues := []Clue{For(4.4, "entry "+fmt.Sprint(m.Sequence)+" lacks "+strings.Join(missing, " and "), m.Place)}
+					if len(warned) > 0 {
+						clues = append(clues, For(1, "the device says so", at(warned...)...))
+					}
+					out = append(out, Match{Key: id, Clues: clues,
+						Title:       fmt.Sprintf("%s on %s is incomplete: %s missing", id, e.Label(), strings.Join(missing, " and ")),
+						Explanation: "A crypto map entry needs an access list, a peer and a transform set (or IKEv2 proposal). Without one of them it protects nothing and the tunnel never starts.",
+						Actions:     []report.Action{advise(e, fix)}})
+				}
+			}
+			if !found && len(warned) > 0 {
+				w := 3.0
+				if c != nil {
+					w = 0.5 // the entry is complete now: the warning came while it was typed
+				}
+				out = append(out, Match{Key: "warning", Clues: []Clue{For(w, "the device warns of an incomplete entry", at(warned...)...)},
+					Title:       "A crypto map entry on " + e.Label() + " is incomplete",
+					Explanation: "The device warned that an entry lacks match address, peer or transform set. While an entry is being typed the warning is harmless.",
+					Actions:     []report.Action{advise(e, []string{"crypto map <map> <seq> match address <acl>", "crypto map <map> <seq> set peer <peer>", "crypto map <map> <seq> set transform-set <name>"})},
+					Next:        []report.Next{readAlso("the configuration (crypto map)", "shows whether the entry is complete now")}})
+			}
+		}
+		return out
+	},
+}
+
+var mapSequence = Condition{
+	ID: "crypto-map-sequence", Severity: report.Critical,
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify crypto map sequence numbers",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			c := e.Config()
+			if c == nil {
+				continue
+			}
+			for _, d := range c.MapEntries {
+				if d.Dynamic == "" {
+					continue
+				}
+				var above []string
+				var where []facts.Place
+				mine := false
+				for _, s := range c.MapEntries {
+					if s.Map == d.Map && !s.DynamicMap && s.Dynamic == "" && s.Sequence > d.Sequence {
+						above = append(above, fmt.Sprint(s.Sequence))
+						where = append(where, s.Place)
+						mine = mine || slices.ContainsFunc(s.Peers, e.Mine)
+					}
+				}
+				if len(above) == 0 || e.Peer.IsValid() && !mine && len(e.Entries()) > 0 {
+					continue
+				}
+				clues := []Clue{For(3.6, fmt.Sprintf("dynamic entry %d stands before static %s", d.Sequence, strings.Join(above, ", ")), append([]facts.Place{d.Place}, where...)...)}
+				if x := saying(e.Events(), "qm fsm error"); len(x) > 0 {
+					clues = append(clues, For(1.4, "quick mode fails", at(x...)...))
+				}
+				if up := t.phase2Works(); len(up) > 0 {
+					clues = append(clues, Against(1.8, "an IPsec SA exists", up[0]))
+				}
+				id := fmt.Sprintf("%s %d", d.Map, d.Sequence)
+				out = append(out, Match{Key: id, Clues: clues,
+					Title:       fmt.Sprintf("In crypto map %s on %s the dynamic entry %d stands before static entries (%s)", d.Map, e.Label(), d.Sequence, strings.Join(above, ", ")),
+					Explanation: "The lower number is tried first, so these static peers hit the dynamic entry and its settings, and quick mode fails (QM FSM error). The dynamic entry must have the highest number of the map.",
+					Actions: []report.Action{advise(e, []string{fmt.Sprintf("no crypto map %s %d ipsec-isakmp dynamic %s", d.Map, d.Sequence, d.Dynamic), fmt.Sprintf("crypto map %s 65535 ipsec-isakmp dynamic %s", d.Map, d.Dynamic)},
+						"in one go: between the two lines clients and dynamic peers cannot connect")}})
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+		for _, e := range t.Ends {
+			if x := saying(e.Events(), "qm fsm error"); len(x) > 0 {
+				return []Match{{Key: "log", Clues: []Clue{For(1.6, "quick mode fails; the sequence of the crypto map is one known reason", at(x...)...), sequenceFine(e)},
+					Title:       "Quick mode fails on " + e.Label() + " (QM FSM error)",
+					Explanation: "QM FSM error accompanies crypto map sequence, access list, transform and PFS mismatches; the configuration decides which.",
+					Actions:     []report.Action{advise(e, []string{"show running-config crypto map"}, "a dynamic entry must have the highest number of its map")},
+					Next:        []report.Next{readAlso("both ends' crypto maps and access lists", "separates crypto-map-sequence, crypto-acl-mismatch, transform-set-mismatch and pfs-mismatch")}}}
+			}
+		}
+		return nil
+	},
+}
+
+// sequenceFine: the configuration is at hand and its sequence is in order.
+func sequenceFine(e *End) Clue {
+	if e.Config() != nil && len(e.Config().MapEntries) > 0 {
+		return Against(3, "the sequence of the crypto map is in order")
+	}
+	return Clue{}
+}
+
+var mapNoPolicy = Condition{
+	ID: "crypto-map-no-policy", Severity: report.Critical,
+	Reference: "%ASA-4-713042 IKE Initiator unable to find policy; Cisco: crypto map names are case-sensitive",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			var clues []Clue
+			detail, iface, mapName := "", "outside", "<map>"
+			if x := withID(e.Events(), "713042"); len(x) > 0 {
+				clues = append(clues, For(3.2, e.Label()+" finds no policy for traffic that should be protected", at(x...)...))
+				detail = x[0].Text
+				if len(x) == 1 {
+					clues = append(clues, Against(0.6, "seen once only"))
+				}
+			}
+			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) {
+				maps := map[string]facts.MapEntry{}
+				for _, m := range c.MapEntries {
+					if !m.DynamicMap {
+						if _, ok := maps[m.Map]; !ok {
+							maps[m.Map] = m
+						}
+					}
+				}
+				for name, m := range maps {
+					if slices.ContainsFunc(c.MapBindings, func(b facts.MapBinding) bool { return b.Map == name }) {
+						continue
+					}
+					if e.Peer.IsValid() && len(e.Entries()) > 0 && !slices.ContainsFunc(e.Entries(), func(x facts.MapEntry) bool { return x.Map == name }) {
+						continue
+					}
+					mapName = name
+					note, where := "crypto map "+name+" is bound to no interface", []facts.Place{m.Place}
+					for _, b := range c.MapBindings {
+						if strings.EqualFold(b.Map, name) {
+							note = fmt.Sprintf("crypto map %s is bound and %s is another map: names are case-sensitive", b.Map, name)
+						} else {
+							note = fmt.Sprintf("crypto map %s is bound to no interface; %s has map %s", name, b.Interface, b.Map)
+						}
+						iface = b.Interface
+						where = append(where, b.Place)
+					}
+					clues = append(clues, For(4.2, note, where...))
+					if detail == "" {
+						detail = note
+					}
+				}
+			}
+			if len(clues) == 0 {
+				continue
+			}
+			if x := e.phase2Up(); x {
+				clues = append(clues, Against(3.5, "IPsec SAs with the peer exist"))
+			}
+			cmds := []string{"crypto map " + mapName + " interface " + iface}
+			if e.isIOS() {
+				cmds = []string{"interface " + iface, "crypto map " + mapName}
+			}
+			out = append(out, Match{Key: e.Label(), Clues: clues,
+				Title:       "Traffic on " + e.Label() + " matches no crypto map policy",
+				Explanation: "The traffic reaches the device and no bound crypto map entry covers it: the map is not on the interface, another map is, or the access list does not name these networks. " + detail,
+				Actions:     []report.Action{advise(e, cmds, "check the crypto access list against source and destination of the message; one map per interface with several sequence numbers")}})
+		}
+		return out
+	},
+}
+
+var nonRoutineNotify = Condition{
+	ID: "non-routine-notify", Severity: report.Major,
+	SymptomOf: []string{"transform-set-mismatch", "phase1-policy-mismatch", "crypto-acl-mismatch", "pfs-mismatch", "psk-mismatch", "identity-mismatch"},
+	Reference: "%ASA-5-713068 Received non-routine Notify message",
+	Look: func(t *Tunnel) []Match {
+		for _, e := range t.Ends {
+			var x []facts.Event
+			for _, ev := range withID(e.Events(), "713068") {
+				if !hasAny(ev.Text, "no proposal chosen", "(14)", "invalid id", "(18)", "authentication failed", "(24)") {
+					x = append(x, ev)
+				}
+			}
+			if len(x) > 0 {
+				clues := []Clue{For(3.4, "an unexpected notify came", at(x...)...)}
+				if up := t.phase2Works(); len(up) > 0 {
+					clues = append(clues, Against(2, "the tunnel is up", up[0]))
+				}
+				return []Match{{Clues: clues, Title: "The peer of " + e.Label() + " sent an unexpected notify",
+					Explanation: x[0].Text + ". The notify's type says what the peer did not accept; compare policy and access list with the peer.",
+					Actions:     []report.Action{advise(e, nil, "compare policy and crypto access list with the peer", "the peer's log says why it sent the notify")}}}
+			}
+		}
+		return nil
+	},
+}
+
+var keyAcquireQueued = Condition{
+	ID: "key-acquire-queued", Severity: report.Major,
+	SymptomOf: []string{"phase1-policy-mismatch", "udp-500-blocked", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change", "path-fragments-dropped",
+		"psk-mismatch", "peer-address-mismatch", "identity-mismatch", "certificate-rejected", "isakmp-disabled", "ike-version-mismatch", "exchange-mode-mismatch", "dead-peer", "responder-silent", "pmtu-black-hole"},
+	Reference: "%ASA-6-713219 Queuing KEY-ACQUIRE messages to be processed when P1 SA is complete",
+	Look: func(t *Tunnel) []Match {
+		for _, e := range t.Ends {
+			x := withID(e.Events(), "713219")
+			if len(x) == 0 {
+				continue
+			}
+			clues := []Clue{For(3, "phase 2 requests wait for phase 1", at(x...)...)}
+			if y := withID(e.Events(), "713220", "713120", "713119"); len(y) > 0 {
+				clues = append(clues, Against(4, "phase 1 completed and the queue was served", at(y...)...))
+			}
+			if up := t.phase1Up(); len(up) > 0 {
+				clues = append(clues, Against(4, "phase 1 is up", up...))
+			}
+			return []Match{{Clues: clues, Title: "Phase 2 on " + e.Label() + " waits because phase 1 does not complete",
+				Explanation: "The device queues requests for keys until phase 1 is done. That is a symptom: the cause lies in phase 1 — a policy, the key, or a filter on the path.",
+				Actions:     []report.Action{advise(e, nil, "repair phase 1")},
+				Next:        []report.Next{bothEnds("shows which phase 1 message is lost or refused")}}}
+		}
+		return nil
+	},
+}
+
+var keyAcquireFailed = Condition{
+	ID: "key-acquire-failed", Severity: report.Major,
+	SymptomOf: []string{"crypto-acl-unbound", "peer-address-mismatch", "ike-version-mismatch"},
+	Reference: "%ASA-5-752006 Tunnel Manager failed to dispatch a KEY_ACQUIRE message",
+	Look: func(t *Tunnel) []Match {
+		for _, e := range t.Ends {
+			x := withID(e.Events(), "752006")
+			if len(x) == 0 {
+				continue
+			}
+			clues := []Clue{For(3.6, "the tunnel manager found no usable crypto map or tunnel-group", at(x...)...)}
+			if up := t.phase2Works(); len(up) > 0 {
+				clues = append(clues, Against(3, "the tunnel is up", up[0]))
+			}
+			return []Match{{Clues: clues, Title: e.Label() + " cannot start the tunnel: no usable crypto map entry or tunnel-group (752006)",
+				Explanation: "Traffic asked for a tunnel, and the device found no entry it could use for it: an access list that belongs to no map, IKEv2 settings without use, or duplicate entries. " + x[0].Text,
+				Actions:     []report.Action{advise(e, nil, "remove crypto access lists that belong to no map, unused IKEv2 settings, duplicate access-list entries", "match the crypto access lists of both ends")}}}
+		}
+		return nil
+	},
+}
+
+var connectionType = Condition{
+	ID: "connection-type-conflict", Severity: report.Critical,
+	Reference: "crypto map set connection-type; %ASA-3-713195, %ASA-3-713196",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		var types []string
+		var fix []report.Action
+		for _, e := range t.Ends {
+			if x := withID(e.Events(), "713195", "713196"); len(x) > 0 {
+				clues = append(clues, For(4.2, "a tunnel is rejected because of its connection type", at(x...)...))
+			}
+			for _, m := range e.Entries() {
+				if m.ConnType == "" || m.ConnType == "bidirectional" {
+					continue
+				}
+				types = append(types, m.ConnType)
+				w := 0.8
+				if len(t.Ends) == 1 && m.ConnType == "answer-only" && len(e.IKE()) == 0 {
+					w = 2.6
+				}
+				clues = append(clues, For(w, fmt.Sprintf("%s is %s", e.Label(), m.ConnType), place2(m, "type")))
+				fix = append(fix, advise(e, []string{fmt.Sprintf("crypto map %s %d set connection-type bidirectional", m.Map, m.Sequence)}, "with a backup list: originate-only on the end that holds the list, answer-only at its peers"))
+			}
+		}
+		if len(types) == 2 && types[0] == types[1] {
+			clues = append(clues, For(3.4, "both ends are "+types[0], clues[len(clues)-1].Places...))
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 2 }) {
+			return nil
+		}
+		if up := t.phase1Up(); len(up) > 0 {
+			clues = append(clues, Against(4, "phase 1 is up", up...))
+		}
+		return []Match{{Clues: clues, Actions: fix, Title: "The connection types of " + t.between() + " exclude each other",
+			Explanation: "An answer-only end never starts a tunnel and an originate-only end never accepts one. With the types set as they are, nobody starts it, or nobody accepts it."}}
+	},
+}
