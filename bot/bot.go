@@ -79,11 +79,12 @@ type Bot struct {
 	listener atomic.Pointer[net.Listener]
 
 	slots   chan struct{} // runs at once
+	turns   turns
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	cancels map[string]context.CancelFunc // runs of this process
 	tracks  map[string]*track             // their cards
-	swept   bool                          // the baseline was taken
+	swept   bool                          // the baseline was taken; sweepMu guards it
 	sweepMu sync.Mutex
 }
 

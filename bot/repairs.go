@@ -230,6 +230,13 @@ func (b *Bot) executeSafely(ctx context.Context, p store.Proposal, update func(p
 			out, err = playbooks.Outcome{}, errors.New("vpnbot made a mistake in this run; its log says more")
 		}
 	}()
+	wctx, cancel := context.WithTimeout(ctx, StartWithin)
+	defer cancel()
+	done, err := b.turns.wait(wctx, p.Tunnel)
+	if err != nil {
+		return playbooks.Outcome{State: string(approval.Failed), Reason: "Another run worked on the tunnel all the time, so nothing was sent."}, nil
+	}
+	defer done()
 	return b.runner.Execute(ctx, p.Proposal, update)
 }
 

@@ -242,7 +242,11 @@ func (b *Bot) work(ctx, life context.Context, r store.Run) {
 	var res *playbooks.Result
 	err := rctx.Err()
 	if err == nil {
-		res, err = b.runSafely(rctx, r.Request, t.update)
+		var done func()
+		if done, err = b.turns.wait(rctx, r.Tunnel); err == nil {
+			res, err = b.runSafely(rctx, r.Request, t.update)
+			done()
+		}
 	}
 	if life.Err() != nil {
 		return // the process stops: the run goes on after the next start

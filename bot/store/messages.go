@@ -173,3 +173,10 @@ func (s *Store) Again(ctx context.Context, m Message, wait time.Duration) error 
 		return t.exec(`UPDATE messages SET version = version + 1, not_before = ? WHERE id = ? AND version = ?`, us(s.now().Add(wait)), m.ID, m.Version)
 	})
 }
+
+// Posted tells whether a message of the channel is ours.
+func (s *Store) Posted(ctx context.Context, channel, ts string) (bool, error) {
+	var n int
+	err := s.row(ctx, `SELECT count(*) FROM messages WHERE channel = ? AND ts = ?`, channel, ts).Scan(&n)
+	return n > 0, err
+}
