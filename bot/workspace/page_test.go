@@ -230,13 +230,29 @@ func TestPage(t *testing.T) {
 		t.Error("a script in a message ran")
 	}
 
+	pcap := filepath.Join(t.TempDir(), "mine.pcap")
+	if err := os.WriteFile(pcap, []byte("capture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(t, ctx, "share a file in the thread", chromedp.SetUploadFiles(`[data-testid=thread-attach]`, []string{pcap}), chromedp.WaitVisible(`[data-testid=thread] [data-file-name="mine.pcap"]`))
+	if r, err := w.WaitFor(within(t), func(m workspace.Message) bool { return m.User == boris && len(m.Files) == 1 }); err != nil || r.ThreadTS != m.TS || string(r.Files[0].Content) != "capture" {
+		t.Errorf("the file that Boris shared: %+v %v", r, err)
+	}
+	do(t, ctx, "no commands in threads", chromedp.SendKeys(`[data-testid=thread-composer]`, "/vpn status\n"), chromedp.WaitVisible(`[data-testid=toast]`))
+
 	do(t, ctx, "App Home", chromedp.Click(`[data-testid=app-home]`), chromedp.WaitVisible(`[data-testid=home]`))
 	if _, err := api.PublishView(boris, slack.HomeTabViewRequest{Type: "home", Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewHeaderBlock(pt("1 tunnel needs attention")), slack.NewSectionBlock(md(":red_circle: *london-pap* stuck since 12 min"), nil, slack.NewAccessory(slack.NewButtonBlockElement("home.diagnose", "london-pap", pt("Diagnose london-pap")))), slack.NewDividerBlock(), slack.NewContextBlock("", md("Last sweep: 2 of 24 tunnels down"))}}}, ""); err != nil {
 		t.Fatal(err)
 	}
 	do(t, ctx, "App Home published", chromedp.WaitVisible(`[data-testid=home] [data-action-id="home.diagnose"]`))
 	shot("6-home")
-	_ = m
+	do(t, ctx, "press a button of the App Home", chromedp.Click(`[data-testid=home] [data-action-id="home.diagnose"]`))
+	if err := w.Wait(within(t), func() bool {
+		es := interactions(w)
+		return es[len(es)-1].Payload["container"].(map[string]any)["type"] == "view"
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 func interactions(w *workspace.Workspace) []workspace.Envelope {

@@ -133,7 +133,7 @@ function avatar(m, cls = '') {
   if (m.app) return el('span', {class: 'avatar app ' + cls, 'aria-hidden': 'true'});
   const u = S.users.get(m.user), name = u?.real || m.user;
   const n = el('span', {class: 'avatar ' + cls, 'aria-hidden': 'true', text: name.split(/\s+/).map((p) => p[0]).slice(0, 2).join('')});
-  n.style.backgroundColor = m.user === 'USLACKBOT' ? '#64748b' : colours[[...m.user].reduce((a, c) => a * 31 + c.charCodeAt(0) >>> 0, 7) % colours.length];
+  n.style.backgroundColor = m.user === 'USLACKBOT' ? '#64748b' : colours[Math.max(0, S.data.users.findIndex((x) => x.id === m.user)) % colours.length];
   return n;
 }
 const clock = (ts) => new Date(Number(ts) * 1000).toLocaleTimeString(undefined, {hour: '2-digit', minute: '2-digit'});
@@ -202,7 +202,7 @@ function fill(list, scroll, msgs, dirty, isThread) {
       want.push(n);
       prev = null;
     }
-    const joined = prev && prev.user === m.user && !prev.ephemeral && !m.ephemeral && Number(m.ts) - Number(prev.ts) < 240 && !(isThread && prev.ts === S.thread);
+    const joined = prev && prev.user === m.user && !m.blocks?.length && !prev.ephemeral && !m.ephemeral && Number(m.ts) - Number(prev.ts) < 240 && !(isThread && prev.ts === S.thread);
     let n = old.get(m.ts);
     if (!n || dirty === null || dirty.has(m.ts) || n.classList.contains('joined') !== !!joined) {
       n = message(m, isThread, joined);
