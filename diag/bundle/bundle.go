@@ -418,7 +418,7 @@ func (r *reading) loadText(it item, src io.Reader) {
 // finish parses all texts, when every secret is known.
 func (r *reading) finish() {
 	for _, g := range r.groups {
-		if len(g.texts) == 0 && g.meta == nil {
+		if len(g.texts) == 0 && g.meta == nil && g.name == "" {
 			continue
 		}
 		r.set.Devices = append(r.set.Devices, r.device(g))

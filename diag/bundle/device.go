@@ -64,6 +64,9 @@ func (r *reading) device(g *group) *facts.Device {
 	if secret {
 		strip(reflect.ValueOf(dev))
 	}
+	if dev.Role == "" && dev.Platform == facts.UnknownPlatform && len(dev.Outputs) == 0 && slices.ContainsFunc(dev.Events, func(e facts.Event) bool { return e.Kind == "client" }) {
+		dev.Role = facts.Client
+	}
 	ownAddresses(dev)
 	return dev
 }
@@ -140,7 +143,16 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 		return
 	}
 	source := o.Place.Source
-	events, lines := syslog.Parse(o.Text, source)
+	var events []facts.Event
+	var lines []facts.Line
+	// What begins an answer is no continuation of a wrapped log line before it.
+	for from, i := 0, 1; i <= len(o.Text); i++ {
+		if i == len(o.Text) || starts(o.Text[i].Text, "") != "" {
+			e, rest := syslog.Parse(o.Text[from:i], source)
+			events, lines = append(events, e...), append(lines, rest...)
+			from = i
+		}
+	}
 	if !strings.HasPrefix(def, "show running-config") {
 		var more []facts.Event
 		var pings []facts.Ping
@@ -168,7 +180,7 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 		parse(dev, out)
 		dev.Outputs = append(dev.Outputs, out)
 	}
-	if def != "" && len(events) > 0 && strings.HasPrefix(def, "show logging") {
+	if strings.HasPrefix(def, "show logging") && !slices.ContainsFunc(dev.Outputs, func(o facts.Output) bool { return o.Place.Source == source }) {
 		dev.Outputs = append(dev.Outputs, facts.Output{Command: def, Complete: true, Place: o.Place})
 	}
 }
@@ -196,8 +208,20 @@ func ownAddresses(dev *facts.Device) {
 	for i := range dev.IPsec {
 		add(dev.IPsec[i].Local)
 	}
+	// An IKEv1 table of IOS or PIX does not say which end is the own one: only what several
+	// peers have in common counts.
+	peers := map[netip.Addr]int{}
 	for i := range dev.IKE {
-		add(dev.IKE[i].Local)
+		if s := &dev.IKE[i]; s.Version == 2 {
+			add(s.Local)
+		} else if s.Local.IsValid() {
+			peers[s.Local]++
+		}
+	}
+	if len(peers) == 1 && len(dev.IKE) > 1 {
+		for a := range peers {
+			add(a)
+		}
 	}
 }
 
@@ -259,13 +283,9 @@ func (r *reading) capture(it item, src io.Reader) {
 
 // vantage names a loose capture after its file: hq.pcap.gz is hq.
 func vantage(base string) string {
-	for {
-		ext := path.Ext(base)
-		switch strings.ToLower(ext) {
-		case ".pcap", ".pcapng", ".cap", ".gz", ".dmp", ".dump", ".ntar":
-			base = strings.TrimSuffix(base, ext)
-			continue
-		}
-		return base
+	base = strings.TrimSuffix(base, ".gz")
+	if ext := path.Ext(base); ext != base {
+		base = strings.TrimSuffix(base, ext)
 	}
+	return base
 }

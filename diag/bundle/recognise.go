@@ -51,7 +51,7 @@ func fileCommand(base string) string {
 	if strings.ContainsAny(name, "_ +") {
 		name = strings.NewReplacer("_", " ", "+", " ").Replace(name)
 	} else {
-		name = strings.ReplaceAll(name, "-", " ")
+		name = strings.NewReplacer("-", " ", ".", " ").Replace(name)
 	}
 	for _, w := range []string{"running config", "startup config", "vpn sessiondb", "access list", "transform set", "aaa server", "local host", "threat detection", "vpn context", "tunnel group", "group policy", "cerm information"} {
 		name = strings.ReplaceAll(name, w, strings.ReplaceAll(w, " ", "-"))

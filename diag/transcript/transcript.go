@@ -347,3 +347,10 @@ func learn(lines []facts.Line) map[string]bool {
 	}
 	return names
 }
+
+// Prompts tells whether a line of an answer could be taken for a prompt: who writes a
+// session to a file sets such a line off.
+func Prompts(line string) bool {
+	_, ok := matchPrompt(line)
+	return ok
+}
