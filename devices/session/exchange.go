@@ -299,6 +299,7 @@ func (s *Session) answer(ctx context.Context, c command.Command, a *Answer) (lat
 	}
 	raw := s.in[body : len(s.in)-len(s.prompt)]
 	s.in = nil
+	s.answered++
 	s.finish(a, raw)
 	return late, nil
 }
@@ -458,6 +459,7 @@ func compareEcho(prompt []byte, line string, got []byte) echoState {
 		if !first {
 			text = strings.TrimPrefix(text, string(prompt))
 		}
+		blank := strings.HasSuffix(text, " ") // the line's own, or an erase
 		text = strings.TrimRight(text, " ")
 		text, _ = strings.CutPrefix(text, "$")
 		text, _ = strings.CutSuffix(text, "$")
@@ -473,6 +475,9 @@ func compareEcho(prompt []byte, line string, got []byte) echoState {
 			found = true
 			if end := at + i + len(text); end >= covered {
 				covered = end
+				if blank && strings.HasPrefix(line[end:], " ") {
+					covered++
+				}
 				return
 			}
 			at += i + 1
@@ -508,3 +513,10 @@ func compareEcho(prompt []byte, line string, got []byte) echoState {
 	}
 	return echoPartial
 }
+
+// Resume marks the beginning of a new use of an idle session; see Silent.
+func (s *Session) Resume() { s.answered = 0 }
+
+// Silent tells whether the device answered nothing since Resume: the session had died
+// while it was idle, and nothing that was sent in this use was received.
+func (s *Session) Silent() bool { return s.answered == 0 && len(s.in) == 0 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -156,4 +157,41 @@ func hostKeyAlgorithms(legacy bool) []string {
 		a = append(a, ssh.InsecureAlgorithms().HostKeys...)
 	}
 	return a
+}
+
+var errSeen = errors.New("the key was seen")
+
+// HostKeyOf asks the device for its host key and sends no credential. Over a jump host
+// the login there is real.
+func HostKeyOf(ctx context.Context, c Config) (ssh.PublicKey, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no answer within %v", c.ConnectTimeout))
+	defer cancel()
+	t := &sshTransport{cfg: c, ctx: ctx}
+	stop := context.AfterFunc(ctx, t.abort)
+	defer stop()
+	defer func() { _ = t.Close() }()
+	raw, err := t.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = raw.Close() }()
+	var key ssh.PublicKey
+	conn := &countingConn{Conn: raw}
+	_, _, _, err = ssh.NewClientConn(conn, c.Address, &ssh.ClientConfig{
+		Config: algorithms(c.Legacy), User: c.User, HostKeyAlgorithms: hostKeyAlgorithms(c.Legacy), ClientVersion: "SSH-2.0-vpnbot",
+		HostKeyCallback: func(_ string, _ net.Addr, k ssh.PublicKey) error { key = k; return errSeen },
+	})
+	if key != nil {
+		return key, nil
+	}
+	return nil, t.handshakeFailure(ctx, c.Address, conn, &authState{}, err)
+}
+
+// Known tells whether the file holds this key for the address.
+func (k *KnownHosts) Known(address string, remote net.Addr, key ssh.PublicKey) error {
+	callback, _, err := k.check(address, true)
+	if err != nil {
+		return err
+	}
+	return callback(address, remote, key)
 }

@@ -67,7 +67,8 @@ type Session struct {
 	paging bool // the device refused to turn paging off
 	dead   error
 
-	in []byte // read and not yet consumed
+	in       []byte // read and not yet consumed
+	answered int    // exchanges since Resume
 }
 
 // Open dials, checks the host key, logs in, enables, enters the context and turns paging
