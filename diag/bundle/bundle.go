@@ -374,7 +374,14 @@ func (r *reading) loadText(it item, src io.Reader) {
 		r.fail(it.source, 0, "truncated", "not read: the bundle's texts are larger than %d MiB together", r.opt.MaxTotal>>20)
 		return
 	}
-	data, err := io.ReadAll(io.LimitReader(src, limit+1))
+	var buf bytes.Buffer
+	if it.fsys != nil {
+		if f, err := fs.Stat(it.fsys, it.name); err == nil && f.Size() < limit {
+			buf.Grow(int(f.Size()) + bytes.MinRead)
+		}
+	}
+	_, err := buf.ReadFrom(io.LimitReader(src, limit+1))
+	data := buf.Bytes()
 	if err != nil && len(data) == 0 {
 		r.fail(it.source, 0, "", "cannot be read: %v", cause(err))
 		return

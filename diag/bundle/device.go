@@ -110,9 +110,11 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 		return
 	}
 	rest := o
-	var events []facts.Event
-	events, rest.Text = syslog.Parse(o.Text, o.Place.Source)
-	dev.Events = append(dev.Events, events...)
+	if mayLog(&o) {
+		var events []facts.Event
+		events, rest.Text = syslog.Parse(o.Text, o.Place.Source)
+		dev.Events = append(dev.Events, events...)
+	}
 	understood := parse(dev, rest)
 	if !understood {
 		// A command nobody knows may still have an answer that is known by its looks.
@@ -126,6 +128,21 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 		}
 	}
 	dev.Outputs = append(dev.Outputs, rest)
+}
+
+// mayLog tells whether log lines may stand in an answer. The two longest answers are looked
+// through before: hardly ever does the console write into them.
+func mayLog(o *facts.Output) bool {
+	if !strings.HasPrefix(o.Command, "show crypto ipsec sa") && !strings.HasPrefix(o.Command, "show running-config") {
+		return true
+	}
+	for i := range o.Text {
+		t := o.Text[i].Text
+		if strings.IndexByte(t, '%') >= 0 || strings.Contains(t, "Group = ") || strings.Contains(t, "[IKE") || strings.HasPrefix(t, "WARNING") || strings.HasPrefix(t, "ERROR") || strings.HasPrefix(t, "ISAKMP") {
+			return true
+		}
+	}
+	return false
 }
 
 // parse hands an output to the platform's parser, and to the other one when the first does not know it.

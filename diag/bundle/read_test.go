@@ -267,3 +267,103 @@ func FuzzRead(f *testing.F) {
 		r.finish()
 	})
 }
+
+const saBlock = `    Crypto map tag: CMAP, seq num: %d, local addr: 198.51.100.1
+
+      access-list VPN-%d extended permit ip 10.1.0.0 255.255.255.0 10.%d.%d.0 255.255.255.0
+      local ident (addr/mask/prot/port): (10.1.0.0/255.255.255.0/0/0)
+      remote ident (addr/mask/prot/port): (10.%d.%d.0/255.255.255.0/0/0)
+      current_peer: 192.0.%d.%d
+
+      #pkts encaps: 317191, #pkts encrypt: 317191, #pkts digest: 317191
+      #pkts decaps: 786556, #pkts decrypt: 786556, #pkts verify: 786556
+      #pkts compressed: 0, #pkts decompressed: 0
+      #pkts not compressed: 317191, #pkts comp failed: 0, #pkts decomp failed: 0
+      #pre-frag successes: 0, #pre-frag failures: 0, #fragments created: 0
+      #PMTUs sent: 0, #PMTUs rcvd: 0, #decapsulated frgs needing reassembly: 0
+      #TFC rcvd: 0, #TFC sent: 0
+      #Valid ICMP Errors rcvd: 0, #Invalid ICMP Errors rcvd: 0
+      #send errors: 0, #recv errors: 0
+
+      local crypto endpt.: 198.51.100.1/0, remote crypto endpt.: 192.0.2.9/0
+      path mtu 1500, ipsec overhead 74(44), media mtu 1500
+      PMTU time remaining (sec): 0, DF policy: copy-df
+      ICMP error validation: disabled, TFC packets: disabled
+      current outbound spi: C2C8C714
+      current inbound spi : B0AC67B4
+
+    inbound esp sas:
+      spi: 0xB0AC67B4 (2964088756)
+         transform: esp-aes-256 esp-sha-hmac no compression
+         in use settings ={L2L, Tunnel, IKEv1, }
+         slot: 0, conn_id: 8192, crypto-map: CMAP
+         sa timing: remaining key lifetime (kB/sec): (4364001/18091)
+         IV size: 16 bytes
+         replay detection support: Y
+         Anti replay bitmap:
+          0xFFFFFFFF 0xFFFFFFFF
+    outbound esp sas:
+      spi: 0xC2C8C714 (3267938068)
+         transform: esp-aes-256 esp-sha-hmac no compression
+         in use settings ={L2L, Tunnel, IKEv1, }
+         slot: 0, conn_id: 8192, crypto-map: CMAP
+         sa timing: remaining key lifetime (kB/sec): (4364001/18091)
+         IV size: 16 bytes
+         replay detection support: Y
+         Anti replay bitmap:
+          0x00000000 0x00000001
+
+`
+
+// headend is the text of a headend: 5,000 IPsec SAs and a configuration of some 20,000 lines.
+func headend() string {
+	var b strings.Builder
+	b.WriteString("hq# show running-config\n: Saved\n:\nASA Version 8.4(7)\n!\nhostname hq\ninterface GigabitEthernet0/0\n nameif outside\n security-level 0\n ip address 198.51.100.1 255.255.255.240\n!\n")
+	for i := range 2500 {
+		x, y := 2+i/250, i%250
+		fmt.Fprintf(&b, "access-list VPN-%d extended permit ip 10.1.0.0 255.255.255.0 10.%d.%d.0 255.255.255.0 \n", i, x, y)
+	}
+	for i := range 2500 {
+		fmt.Fprintf(&b, "access-list outside_in extended permit tcp host 192.0.2.%d host 198.51.100.3 eq %d \n", i%250, 1024+i)
+	}
+	for i := range 2500 {
+		fmt.Fprintf(&b, "crypto map CMAP %d match address VPN-%d\ncrypto map CMAP %d set peer 192.%d.2.%d \ncrypto map CMAP %d set ikev1 transform-set TS\n", i+1, i, i+1, i/250, i%250, i+1)
+	}
+	b.WriteString("crypto map CMAP interface outside\ncrypto ikev1 enable outside\n")
+	for i := range 2500 {
+		fmt.Fprintf(&b, "tunnel-group 192.%d.2.%d type ipsec-l2l\ntunnel-group 192.%d.2.%d ipsec-attributes\n ikev1 pre-shared-key *****\n", i/250, i%250, i/250, i%250)
+	}
+	b.WriteString(": end\nhq# show crypto ipsec sa\ninterface: outside\n")
+	for i := range 5000 {
+		x, y := 2+i/250, i%250
+		fmt.Fprintf(&b, saBlock, i+1, i, x, y, x, y, x, y)
+	}
+	b.WriteString("hq# \n")
+	return b.String()
+}
+
+func BenchmarkHeadend(b *testing.B) {
+	text := headend()
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r := newReading(Options{Key: testKey})
+		r.loadText(item{name: "s.txt", source: "hq/s.txt", device: "hq"}, strings.NewReader(text))
+		r.finish()
+		if d := r.set.Devices[0]; len(d.IPsec) != 5000 || len(d.Config.MapEntries) != 2500 {
+			b.Fatal(summary(d))
+		}
+	}
+}
+
+// BenchmarkHeadendSplit is the measure: the same text split into lines and fields.
+func BenchmarkHeadendSplit(b *testing.B) {
+	text := headend()
+	b.SetBytes(int64(len(text)))
+	n := 0
+	for b.Loop() {
+		for _, l := range strings.Split(text, "\n") {
+			n += len(strings.Fields(l))
+		}
+	}
+}

@@ -21,7 +21,7 @@ func suspicious(line string) bool {
 		if !wordByte(prev) || prev == '_' || c >= 'A' && c <= 'Z' && prev >= 'a' && prev <= 'z' {
 			switch c | 0x20 {
 			case 'k':
-				if foldPrefix(line[i:], "key") {
+				if foldPrefix(line[i:], "key") && !strings.HasPrefix(line[i+3:], " lifetime") {
 					return true
 				}
 			case 'p':

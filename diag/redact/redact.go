@@ -53,6 +53,11 @@ func New(key []byte) *Redactor {
 // private keys, addresses with credentials) and learns them for Sweep. Line numbers stay.
 func (r *Redactor) Text(s string) string {
 	var b strings.Builder
+	grow := func() {
+		if b.Len() == 0 {
+			b.Grow(len(s) + len(s)/64 + 64)
+		}
+	}
 	last := 0        // what is not yet copied
 	inKey := false   // within a private key
 	inTable := false // within the answer of show crypto isakmp key
@@ -68,6 +73,7 @@ func (r *Redactor) Text(s string) string {
 			if strings.Contains(line, "-----END") {
 				inKey = false
 			} else {
+				grow()
 				b.WriteString(s[last:from])
 				b.WriteString(Mask)
 				last = end
@@ -79,6 +85,7 @@ func (r *Redactor) Text(s string) string {
 			f := strings.Fields(line)
 			if n := len(f); n >= 2 && n <= 4 && !strings.HasSuffix(f[0], "#") {
 				at := strings.LastIndex(line, f[n-1])
+				grow()
 				b.WriteString(s[last : from+at])
 				b.WriteString(r.replacement(f[n-1], false))
 				last = from + at + len(f[n-1])
@@ -91,6 +98,7 @@ func (r *Redactor) Text(s string) string {
 			} else if strings.Contains(line, "Preshared Key") && strings.Contains(line, "Hostname/Address") {
 				inTable = true
 			} else if spans := secrets(line); len(spans) > 0 {
+				grow()
 				for _, sp := range spans {
 					b.WriteString(s[last : from+sp.from])
 					b.WriteString(r.replacement(line[sp.from:sp.to], sp.opaque))

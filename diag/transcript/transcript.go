@@ -24,13 +24,19 @@ func Cut(text, source string) (outputs []facts.Output, hostname string) {
 	return CutLines(lines, source)
 }
 
-// CutLines is Cut for lines that were split and cleaned already.
+// CutLines is Cut for lines that were split and cleaned already. The outputs share the lines,
+// which may be changed.
 func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostname string) {
 	names := learn(lines)
-	cur := -1 // index of the open output in outputs
-	begin := func(o facts.Output) {
-		outputs = append(outputs, o)
-		cur = len(outputs) - 1
+	// Answers are runs of lines: they are sliced, not copied. from is where the open one begins.
+	from := -1
+	close := func(to int, complete bool) {
+		if from >= 0 {
+			o := &outputs[len(outputs)-1]
+			o.Text = lines[from:to:to]
+			o.Complete = complete
+			from = -1
+		}
 	}
 	for i := 0; i < len(lines); i++ {
 		l := lines[i]
@@ -45,9 +51,7 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 		switch {
 		case ok && kind == isPrompt:
 			hostname = p.base()
-			if cur >= 0 {
-				outputs[cur].Complete = true
-			}
+			close(i, true)
 			typed := strings.TrimSpace(p.rest)
 			place := facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(l.Text)}
 			// A terminal of 80 columns breaks a long echo without a mark.
@@ -56,25 +60,25 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 				typed = strings.TrimSpace(p.rest + strings.TrimRight(lines[i].Text, " "))
 			}
 			command, filter := Normalise(typed)
-			begin(facts.Output{Command: command, Filter: filter, Typed: typed, Place: place})
+			outputs = append(outputs, facts.Output{Command: command, Filter: filter, Typed: typed, Place: place})
+			from = i + 1
 		case ok && kind == isOutput:
-			if cur >= 0 {
-				outputs[cur].Complete = true
-			}
+			close(i, true)
 			hostname = p.base()
-			begin(facts.Output{Place: facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(l.Text)}})
-			outputs[cur].Text = append(outputs[cur].Text, facts.Line{N: l.N, Text: strings.TrimLeft(p.rest, " ")})
+			outputs = append(outputs, facts.Output{Place: facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(l.Text)}})
+			lines[i].Text = strings.TrimLeft(p.rest, " ")
+			from = i
 		default:
-			text := l.Text
 			if ok && kind == isLog {
-				text = strings.TrimSpace(p.rest)
+				lines[i].Text = strings.TrimSpace(p.rest)
 			}
-			if cur < 0 {
-				begin(facts.Output{Place: facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(text)}})
+			if from < 0 {
+				outputs = append(outputs, facts.Output{Place: facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(lines[i].Text)}})
+				from = i
 			}
-			outputs[cur].Text = append(outputs[cur].Text, facts.Line{N: l.N, Text: text})
 		}
 	}
+	close(len(lines), false)
 	// An empty prompt with nothing behind it is noise.
 	kept := outputs[:0]
 	for i := range outputs {
