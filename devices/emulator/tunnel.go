@@ -170,6 +170,9 @@ func (t *tunnel) count(d time.Duration) {
 // settle brings the tunnel to the present moment.
 func (t *tunnel) settle() {
 	now := t.lab.now()
+	if t.play != nil && t.watched() {
+		t.play.due(t, now) // before anything that happens now
+	}
 	if !now.After(t.seen) {
 		return
 	}
