@@ -183,9 +183,6 @@ func (s *story) falls() []fall {
 	return out
 }
 
-// heardBefore tells whether ESP of an end was seen at all.
-func (s *story) espSeen(end int) bool { return s.esp[end].sent > 0 || s.esp[end].arrived > 0 }
-
 // natBefore tells whether a NAT stands in front of an end.
 func (s *story) natBefore(end int) bool {
 	if s.a == nil {

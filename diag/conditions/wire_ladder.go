@@ -76,6 +76,11 @@ func (s *story) heading() (title, note string) {
 	}
 	switch st.kind {
 	case noStop:
+		for from := range 2 {
+			if d := s.esp[from]; s.both() && d.sent > 1 && d.arrived == 0 {
+				return title + ": negotiated, ESP is lost", fmt.Sprintf("ESP leaves %s and never arrives at %s", s.name(from), s.name(1-from))
+			}
+		}
 		switch {
 		case s.up && s.esp[0].sent > 0 && s.esp[1].sent > 0:
 			title += ": up"

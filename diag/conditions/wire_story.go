@@ -446,24 +446,6 @@ func (s *story) infos(end int, after time.Time) []*path.Unit {
 	return out
 }
 
-// lastFrom is the last moment at which an end was heard by the other (or, where only its
-// own capture is there, sent anything).
-func (s *story) lastHeard(end int) time.Time {
-	var last time.Time
-	if s.a != nil {
-		for _, m := range s.a.Msgs {
-			if m.From == end && (m.Rcvd() != nil || !s.at(1-end)) && m.At.After(last) {
-				last = m.At
-			}
-		}
-	}
-	d := s.esp[end]
-	if d.lastArrived.After(last) {
-		last = d.lastArrived
-	}
-	return last
-}
-
 // name calls an end by its vantage point's name and address.
 func (s *story) name(end int) string {
 	e := s.w.Ends[end]

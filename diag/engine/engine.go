@@ -21,6 +21,9 @@ import (
 // Threshold is the confidence under which nothing is reported (contracts/report.md).
 const Threshold = 0.3
 
+// maxLadders bounds the diagrams of one run.
+const maxLadders = 40
+
 // maxEvidence bounds the evidence quoted per finding; the strongest clues come first.
 const maxEvidence = 12
 
@@ -70,6 +73,9 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 			finds = append(finds, f)
 		}
 		r.Tunnels = append(r.Tunnels, describe(t, finds))
+		if len(ladders) < maxLadders {
+			ladders = append(ladders, t.Ladders()...)
+		}
 		r.Findings = append(r.Findings, finds...)
 	}
 	// One incident, one answer: beside a fault the health of other tunnels stands in their state.
