@@ -25,11 +25,10 @@ type Options struct {
 	Journal     Journal
 	Logger      *slog.Logger
 	Now         func() time.Time
-	Dir         string              // relative paths of the configuration start here
-	AgentSocket string              // of ssh-agent, for credentials without password and key
-	Random      func() string       // four small letters or digits for capture names; nil: from crypto/rand
-	MaxOutput   int                 // bytes of one output; 0: 64 MiB
-	Redact      func(string) string // for outputs that the fleet reads for itself and that may reach an error
+	Dir         string        // relative paths of the configuration start here
+	AgentSocket string        // of ssh-agent, for credentials without password and key; "": SSH_AUTH_SOCK
+	Random      func() string // four small letters or digits for capture names; nil: from crypto/rand
+	MaxOutput   int           // bytes of one output; 0: 64 MiB
 }
 
 // Fleet is the one way to the devices: it queues, logs in politely, keeps idle sessions,
@@ -59,6 +58,8 @@ type device struct {
 	mu      sync.Mutex
 	idle    []*idleSession
 	version command.Version
+
+	httpsRefused bool // the device refused our credentials for HTTPS
 }
 
 type idleSession struct {
@@ -77,6 +78,9 @@ func New(inv *inventory.Inventory, opt Options) (*Fleet, error) {
 	}
 	if f.now == nil {
 		f.now = time.Now
+	}
+	if f.opt.AgentSocket == "" {
+		f.opt.AgentSocket = os.Getenv("SSH_AUTH_SOCK")
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.atOnce = make(chan struct{}, max(1, inv.SSH().MaxDevicesAtOnce))

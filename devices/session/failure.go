@@ -79,7 +79,7 @@ func (t *sshTransport) handshakeFailure(ctx context.Context, addr string, conn *
 	var algo *ssh.AlgorithmNegotiationError
 	switch {
 	case errors.As(err, &key):
-		return fail(HostKey, "check the host key of "+addr, key.hint(), key)
+		return fail(HostKey, "check the host key of "+addr, key.Hint(), key)
 	case knownhosts.IsHostKeyChanged(err) || knownhosts.IsHostUnknown(err):
 		return fail(HostKey, "check the host key of "+addr, "run vpnbot check --connect --learn-host-keys and compare the fingerprint", err)
 	case auth.rejected(err) && (ctx.Err() == nil || strings.Contains(err.Error(), "unable to authenticate")):

@@ -50,7 +50,8 @@ func (e *HostKeyError) Error() string {
 	return fmt.Sprintf("the key of %s is not known: it shows %s %s", e.Address, e.Type, e.Fingerprint)
 }
 
-func (e *HostKeyError) hint() string {
+// Hint says what a person can do.
+func (e *HostKeyError) Hint() string {
 	if e.Changed || e.Revoked {
 		return "if the device was replaced or its keys were made anew, compare \"show crypto key mypubkey rsa\" on its console, remove the old line from " + e.File + " and run vpnbot check --connect --learn-host-keys; else somebody stands between"
 	}
@@ -188,10 +189,11 @@ func HostKeyOf(ctx context.Context, c Config) (ssh.PublicKey, error) {
 }
 
 // Known tells whether the file holds this key for the address.
-func (k *KnownHosts) Known(address string, remote net.Addr, key ssh.PublicKey) error {
+// It is nil, or a *HostKeyError.
+func (k *KnownHosts) Known(address string, key ssh.PublicKey) error {
 	callback, _, err := k.check(address, true)
 	if err != nil {
 		return err
 	}
-	return callback(address, remote, key)
+	return callback(address, &net.TCPAddr{IP: net.IPv4zero}, key)
 }
