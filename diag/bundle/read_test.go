@@ -346,6 +346,7 @@ func BenchmarkHeadend(b *testing.B) {
 	text := headend()
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
+	defer cpu(b)()
 	for b.Loop() {
 		r := newReading(Options{Key: testKey})
 		r.loadText(item{name: "s.txt", source: "hq/s.txt", device: "hq"}, strings.NewReader(text))
@@ -360,6 +361,7 @@ func BenchmarkHeadend(b *testing.B) {
 func BenchmarkHeadendSplit(b *testing.B) {
 	text := headend()
 	b.SetBytes(int64(len(text)))
+	defer cpu(b)()
 	n := 0
 	for b.Loop() {
 		for _, l := range strings.Split(text, "\n") {

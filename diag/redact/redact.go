@@ -97,9 +97,12 @@ func (r *Redactor) Text(s string) string {
 				inKey = true
 			} else if strings.Contains(line, "Preshared Key") && strings.Contains(line, "Hostname/Address") {
 				inTable = true
-			} else if spans := secrets(line); len(spans) > 0 {
-				grow()
-				for _, sp := range spans {
+			} else {
+				for _, sp := range secrets(line) {
+					if masked(line[sp.from:sp.to]) {
+						continue
+					}
+					grow()
 					b.WriteString(s[last : from+sp.from])
 					b.WriteString(r.replacement(line[sp.from:sp.to], sp.opaque))
 					last = from + sp.to

@@ -181,7 +181,6 @@ func (b *blockReader) line(l facts.Line) {
 	case strings.HasPrefix(t, "remote ident"):
 		s := b.ensure(l)
 		s.RemoteID = selector(after(t, "):"))
-		s.Places["remote-ident"] = b.place(l)
 	case strings.HasPrefix(t, "current_peer"), strings.HasPrefix(t, "current peer"):
 		b.peer(t, l)
 	case strings.HasPrefix(t, "dynamic allocated peer ip"):
@@ -195,7 +194,6 @@ func (b *blockReader) line(l facts.Line) {
 			s.ACL = f[1]
 		}
 		s.ACLText = t
-		s.Places["acl"] = b.place(l)
 	case strings.HasPrefix(t, "local crypto endpt"):
 		b.endpoints(t, l)
 	case strings.HasPrefix(t, "remote crypto endpt"):
@@ -308,7 +306,6 @@ func (b *blockReader) endpoints(t string, l facts.Line) {
 	if a, _ := address(firstWord(strings.TrimLeft(remote, ": "))); a.IsValid() && !s.Peer.IsValid() {
 		s.Peer = a
 	}
-	s.Places["endpoints"] = b.place(l)
 }
 
 // mtu: path mtu 1500, ipsec overhead 74(44), media mtu 1500
@@ -324,7 +321,9 @@ func (b *blockReader) mtu(t string, l facts.Line) {
 			s.MediaMTU = atoi(v)
 		}
 	}
-	s.Places["mtu"] = b.place(l)
+	if s.PathMTU != 0 && s.PathMTU < 1500 || s.MediaMTU != 0 && s.MediaMTU < 1500 {
+		s.Places["mtu"] = b.place(l)
+	}
 }
 
 func (b *blockReader) openSPI(t string, l facts.Line) {
@@ -437,9 +436,14 @@ func (b *blockReader) counters(t string, l facts.Line) {
 		known = true
 		if at != nil {
 			*at = n
-			if key != "" {
-				s.Places[key] = b.place(l)
+			// What is zero on every healthy block gets a place only when it is not.
+			switch key {
+			case "", "verify", "recv-errors", "invalid-sa", "replay-failed", "frag-failures":
+				if key == "" || n == 0 || key == "verify" && n == s.Decrypt {
+					continue
+				}
 			}
+			s.Places[key] = b.place(l)
 		}
 	}
 	if !known {
