@@ -130,7 +130,7 @@ func iosVersion(s *session, a args) string {
 	up := d.lab.now().Sub(d.booted)
 	var b strings.Builder
 	if d.spec.XE {
-		fmt.Fprintf(&b, "Cisco IOS XE Software, Version %02d.%02d.%02d\nCisco IOS Software [Fuji], %s Software (X86_64_LINUX_IOSD-UNIVERSALK9-M), Version %s, RELEASE SOFTWARE (fc1)\n", 16, 9, 5, d.spec.Model, d.spec.Version)
+		fmt.Fprintf(&b, "Cisco IOS XE Software, Version %s\nCisco IOS Software [Fuji], %s Software (X86_64_LINUX_IOSD-UNIVERSALK9-M), Version %s, RELEASE SOFTWARE (fc1)\n", padded(d.spec.Version), d.spec.Model, d.spec.Version)
 	} else {
 		fmt.Fprintf(&b, "Cisco IOS Software, C2900 Software (C2900-UNIVERSALK9-M), Version %s, RELEASE SOFTWARE (fc2)\n", d.spec.Version)
 	}
@@ -138,6 +138,17 @@ func iosVersion(s *session, a args) string {
 	fmt.Fprintf(&b, "%s uptime is %s\nSystem returned to ROM by reload\nSystem image file is \"flash0:%s-universalk9-mz.SPA.bin\"\n\n", d.hostname(), words(up), strings.ToLower(d.spec.Model))
 	fmt.Fprintf(&b, "cisco %s (revision 1.0) with 2023488K/73664K bytes of memory.\nProcessor board ID FTX%08d\n3 Gigabit Ethernet interfaces\n1 terminal line\n1 Virtual Private Network (VPN) Module\n255K bytes of non-volatile configuration memory.\n\nConfiguration register is 0x2102\n", d.spec.Model, len(d.spec.Name)*771177)
 	return b.String()
+}
+
+// padded is 16.9.5 as IOS XE's first line has it: 16.09.05.
+func padded(v string) string {
+	parts := strings.Split(v, ".")
+	for i, p := range parts {
+		if len(p) == 1 {
+			parts[i] = "0" + p
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 func words(v time.Duration) string {
@@ -341,7 +352,7 @@ C-id  Local           Remote          I-VRF  Status Encr Hash   Auth DH Lifetime
 			fmt.Fprintf(&b, "%-15s %-15s %-14s %7d ACTIVE\n", dst, src, state, e.t.conn[e.i])
 		}
 		if now.Before(e.t.deleted[e.i]) {
-			fmt.Fprintf(&b, "%-15s %-15s %-14s %7d ACTIVE (deleted)\n", dst, src, "MM_NO_STATE", e.t.conn[e.i]+1)
+			fmt.Fprintf(&b, "%-15s %-15s %-14s %7d ACTIVE (deleted)\n", dst, src, "MM_NO_STATE", e.t.dying[e.i])
 		}
 	}
 	b.WriteString("\nIPv6 Crypto ISAKMP SA\n\n")

@@ -125,6 +125,9 @@ func TestStaleSAIsHealedByClearingItsHolder(t *testing.T) {
 	if out := hq.run(hp, "show logging | include 203.0.113.26"); !strings.Contains(out, "Reason: Administrator Reset") || strings.Count(out, "PHASE 2 COMPLETED") != 2 {
 		t.Errorf("hq's log: %s", out)
 	}
+	if out := hq.run(hp, "show logging | include 111008"); !strings.Contains(out, "User 'vpnbot' executed the 'clear crypto ikev1 sa 203.0.113.26' command.") {
+		t.Errorf("hq's log: %s", out)
+	}
 	if n := l.Device("hq-asa").Clears(); n != 1 {
 		t.Errorf("%d clears counted, want 1", n)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -229,12 +230,12 @@ func (s *session) readLine(prompt string, echo bool) (string, error) {
 	if s.width > 0 {
 		e.room = max(s.width-len(prompt)-1, 2*scrollStep+2)
 	}
-	alter := s.dev.broken().echo
 	for {
 		c, err := s.readByte()
 		if err != nil {
 			return "", err
 		}
+		alter := s.dev.broken().echo
 		switch {
 		case c == '\r' || c == '\n':
 			// CR, LF and CR LF all end one line
@@ -342,6 +343,9 @@ func (s *session) more() (byte, error) {
 	return k, nil
 }
 
+// quietWords begin commands that an ASA does not log at the level of its buffer.
+var quietWords = []string{"ping", "terminal", "enable", "disable", "exit", "quit", "logout", "help", "more"}
+
 // exec runs one line as typed.
 func (s *session) exec(line string) error {
 	d := s.dev
@@ -405,6 +409,9 @@ func (s *session) exec(line string) error {
 	if !replaced {
 		d.lab.mu.Lock()
 		text = m.run(s, m.args)
+		if d.asa && s.privileged && m.words[0] != "show" && !slices.Contains(quietWords, m.words[0]) {
+			d.logLine(d.lab.now(), fmt.Sprintf("%%ASA-5-111008: User '%s' executed the '%s' command.", s.user, rec.Command))
+		}
 		d.lab.mu.Unlock()
 	}
 	if s.pause > 0 {

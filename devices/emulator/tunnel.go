@@ -42,6 +42,7 @@ type tunnel struct {
 	dec  [2]float64
 
 	deleted [2]time.Time // IOS lists a dying IKE SA until then
+	dying   [2]int       // its connection id
 	nextLog time.Time    // begin of the next attempt's log lines
 	pending []pendingLine
 	plays   int // negotiations so far: which recording comes next
@@ -201,6 +202,8 @@ func (t *tunnel) logUpTo(now time.Time) {
 			}
 			if t.state == Stuck && t.nextLog.After(t.since) {
 				t.since = t.nextLog
+				t.conn[0]++ // every attempt has an id of its own
+				t.conn[1]++
 			}
 			t.flushLog(t.nextLog.Add(t.spec.attemptGap))
 		}
@@ -304,7 +307,7 @@ func (t *tunnel) clear(i int) bool {
 			continue
 		}
 		t.dev[j].logDown(t, j, now, j == i)
-		t.deleted[j] = now.Add(45 * time.Second)
+		t.deleted[j], t.dying[j] = now.Add(45*time.Second), t.conn[j]
 	}
 	t.down(now)
 	return true
