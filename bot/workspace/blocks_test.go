@@ -256,30 +256,6 @@ func TestPageIsGuarded(t *testing.T) {
 	}
 }
 
-func FuzzBlocks(f *testing.F) {
-	f.Add(`[{"type":"section","text":{"type":"mrkdwn","text":"x"}}]`)
-	f.Add(`[{"type":"actions","elements":[{"type":"button","text":{"type":"plain_text","text":"x"},"confirm":null}]}]`)
-	f.Add(`[{"type":"table","rows":[[null]]}]`)
-	f.Add(`[{"type":"rich_text","elements":[{"type":"rich_text_list","style":"bullet","elements":[{"type":"rich_text_list","elements":[]}]}]}]`)
-	w, err := workspace.Start(f.Context(), workspace.Options{})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { w.Close() })
-	f.Fuzz(func(t *testing.T, blocks string) {
-		out := call(t, w, "chat.postMessage", map[string]string{"channel": w.ChannelID(), "text": "x", "blocks": blocks})
-		if out["ok"] == nil {
-			t.Errorf("no answer for %q: %v", blocks, out)
-		}
-		for _, m := range w.Messages("") {
-			m.Content()
-			m.Buttons()
-			m.Links()
-		}
-		call(t, w, "views.publish", map[string]string{"user_id": amelie, "view": `{"type":"home","blocks":` + blocks + `}`})
-	})
-}
-
 func TestTextIsKeptAsSlackKeepsIt(t *testing.T) {
 	w, _ := start(t, workspace.Options{})
 	for _, c := range []struct{ name, kind, sent, kept string }{
