@@ -94,9 +94,8 @@ type follower struct {
 	lastHost *hostTraffic
 	tcp      map[pairKey]*tcpConn
 	tcpOrder []*tcpConn
-	natt     map[pairKey]bool // pairs of ends on unusual ports that carry the non-ESP marker
+	udpClass udpClassifier
 	payloads map[uint64][]facts.Payload
-	ikePorts map[uint16]bool
 	tcpPorts map[uint16]bool
 
 	// broken are the cookies of messages that were skipped, so that the answers to them do
@@ -129,17 +128,13 @@ func newFollower(name, source string, opt Options) *follower {
 		garbage:  map[garbageKey]int{},
 		hosts:    map[hostKey]*hostTraffic{},
 		tcp:      map[pairKey]*tcpConn{},
-		natt:     map[pairKey]bool{},
 		payloads: map[uint64][]facts.Payload{},
 		broken:   map[uint64]bool{},
 		latest:   map[hostKey]*negotiation{},
-		ikePorts: map[uint16]bool{},
 		tcpPorts: map[uint16]bool{10000: true},
 		min:      math.MaxInt64, max: math.MinInt64,
 	}
-	for _, p := range opt.IKEPorts {
-		f.ikePorts[p] = true
-	}
+	f.udpClass = newUDPClassifier(opt, func(c uint64) bool { return f.byCookie[c] != nil })
 	for _, p := range opt.CTCPPorts {
 		f.tcpPorts[p] = true
 	}
@@ -214,6 +209,14 @@ func (f *follower) packet(p *ipPacket) {
 		f.esp(p, ends{src: p.src, dst: p.dst}, p.data, p.length, viaIP)
 	case protoUDP:
 		f.udp(p)
+	case protoAH: // RFC 4302: authentication around ESP
+		if n := 8; len(p.data) > n && p.data[0] == protoESP {
+			if n = int(p.data[1])*4 + 8; n <= len(p.data) {
+				f.esp(p, ends{src: p.src, dst: p.dst}, p.data[n:], p.length-n, viaIP)
+				return
+			}
+		}
+		f.other(p, "")
 	case protoTCP:
 		f.tcpSegment(p)
 	case protoICMP:
@@ -231,86 +234,121 @@ func (f *follower) udp(p *ipPacket) {
 		f.other(p, "")
 		return
 	}
-	e := ends{p.src, p.dst, binary.BigEndian.Uint16(p.data), binary.BigEndian.Uint16(p.data[2:])}
-	n := int(binary.BigEndian.Uint16(p.data[4:])) - 8
-	if n < 0 || n > p.length-8 && (p.frag == nil || p.frag.end >= 0) {
-		n = p.length - 8 // offloading, or a length that lies
-	}
-	b := p.data[8:]
-	if len(b) > n {
-		b = b[:n]
-	}
-	switch {
-	case e.sport == 4500 || e.dport == 4500:
-		f.encapsulated(p, e, b, n)
-	case e.sport == 500 || e.dport == 500:
-		f.plain(p, e, b, n)
-	case len(f.ikePorts) > 0 && (f.ikePorts[e.sport] || f.ikePorts[e.dport]),
-		len(f.natt) > 0 && f.natt[pairKey{e.src, e.dst, e.sport, e.dport}]:
-		f.encapsulated(p, e, b, n)
+	e, b, n := udpPayload(p)
+	kind, skip, what := f.udpClass.classify(e, b, n)
+	switch kind {
+	case udpIKE:
+		f.ike(p, e, b[skip:], n-skip, "udp")
+	case udpESP:
+		f.esp(p, e, b, n, viaUDP)
+	case udpKeepalive:
+		f.keepalive(p, e)
+	case udpJunk:
+		f.junk(p, e, what)
 	default:
-		f.unusual(p, e, b, n)
+		f.other(p, "")
 	}
 }
 
+// udpKind is what a UDP datagram is.
+type udpKind uint8
+
+const (
+	udpOther udpKind = iota // none of our business
+	udpIKE
+	udpESP
+	udpKeepalive
+	udpJunk // on an IKE port, and nothing of IPsec
+)
+
+// udpClassifier tells what a UDP datagram is by its ports and content.
+type udpClassifier struct {
+	ports map[uint16]bool     // configured
+	natt  map[pairKey]bool    // pairs of ends on unusual ports that use the non-ESP marker
+	known func(c uint64) bool // whether an initiator's cookie was seen
+}
+
+func newUDPClassifier(opt Options, known func(uint64) bool) udpClassifier {
+	u := udpClassifier{ports: map[uint16]bool{}, natt: map[pairKey]bool{}, known: known}
+	for _, p := range opt.IKEPorts {
+		u.ports[p] = true
+	}
+	return u
+}
+
+// classify looks at b, the payload as far as captured, n bytes on the wire. skip is the
+// length of the non-ESP marker; what names junk.
+func (u *udpClassifier) classify(e ends, b []byte, n int) (kind udpKind, skip int, what string) {
+	switch {
+	case e.sport == 4500 || e.dport == 4500:
+		return encapsulated(b, n)
+	case e.sport == 500 || e.dport == 500:
+		return plain(b, n)
+	case len(u.ports) > 0 && (u.ports[e.sport] || u.ports[e.dport]),
+		len(u.natt) > 0 && u.natt[pairKey{e.src, e.dst, e.sport, e.dport}]:
+		return encapsulated(b, n)
+	}
+	// Both ports translated: only a known cookie counts.
+	if len(b) >= 4+headerLen && binary.BigEndian.Uint32(b) == 0 {
+		skip = 4
+	}
+	h, ok := parseHeader(b[skip:])
+	if !ok || h.wrong(n-skip) != "" || h.init == 0 || !u.known(h.init) {
+		return udpOther, 0, ""
+	}
+	if skip > 0 && len(u.natt) < 4096 {
+		u.natt[pairKey{e.src, e.dst, e.sport, e.dport}] = true
+		u.natt[pairKey{e.dst, e.src, e.dport, e.sport}] = true
+	}
+	return udpIKE, skip, ""
+}
+
 // plain reads what stands on port 500: IKE without a marker.
-func (f *follower) plain(p *ipPacket, e ends, b []byte, n int) {
+func plain(b []byte, n int) (udpKind, int, string) {
 	if len(b) >= 4+headerLen && binary.BigEndian.Uint32(b) == 0 { // a peer that marks everything
 		if h, _ := parseHeader(b[4:]); h.wrong(n-4) == "" {
-			f.ike(p, e, b[4:], n-4, "udp")
-			return
+			return udpIKE, 4, ""
 		}
 	}
 	if n == 1 && len(b) == 1 && b[0] == 0xff {
-		f.keepalive(p, e)
-		return
+		return udpKeepalive, 0, ""
 	}
-	f.ike(p, e, b, n, "udp")
+	return udpIKE, 0, ""
 }
 
 // encapsulated reads what stands on port 4500 (RFC 3948): a keepalive, IKE after four zero
 // bytes, or ESP.
-func (f *follower) encapsulated(p *ipPacket, e ends, b []byte, n int) {
+func encapsulated(b []byte, n int) (udpKind, int, string) {
 	switch {
 	case n == 1 && (len(b) == 0 || b[0] == 0xff):
-		f.keepalive(p, e)
+		return udpKeepalive, 0, ""
 	case n < 8 || len(b) < 8:
-		f.junk(p, e, "too short")
+		return udpJunk, 0, "too short"
 	case binary.BigEndian.Uint32(b) == 0:
-		f.ike(p, e, b[4:], n-4, "udp")
-	default:
-		// Some send the marker only when both ports are 4500.
-		if h, ok := parseHeader(b); ok && h.wrong(n) == "" {
-			f.ike(p, e, b, n, "udp")
-			return
-		}
-		if b[0]&0xc0 == 0 && binary.BigEndian.Uint32(b[4:]) == 0x2112a442 { // RFC 8489 section 5
-			f.junk(p, e, "STUN")
-			return
-		}
-		if binary.BigEndian.Uint32(b) < 256 { // reserved, RFC 4303 section 2.1
-			f.junk(p, e, "reserved SPI")
-			return
-		}
-		f.esp(p, e, b, n, viaUDP)
+		return udpIKE, 4, ""
 	}
+	// Some send the marker only when both ports are 4500.
+	if h, ok := parseHeader(b); ok && h.wrong(n) == "" {
+		return udpIKE, 0, ""
+	}
+	if b[0]&0xc0 == 0 && binary.BigEndian.Uint32(b[4:]) == 0x2112a442 { // RFC 8489 section 5
+		return udpJunk, 0, "STUN"
+	}
+	if binary.BigEndian.Uint32(b) < 256 { // reserved, RFC 4303 section 2.1
+		return udpJunk, 0, "reserved SPI"
+	}
+	return udpESP, 0, ""
 }
 
-// unusual looks for IKE on translated ports on both sides: only a known cookie counts.
-func (f *follower) unusual(p *ipPacket, e ends, b []byte, n int) {
-	marked := b
-	if len(b) >= 4+headerLen && binary.BigEndian.Uint32(b) == 0 {
-		marked = b[4:]
+// udpPayload reads a UDP header: the ends, the payload as far as captured, and its length
+// on the wire.
+func udpPayload(p *ipPacket) (e ends, b []byte, n int) {
+	e = ends{p.src, p.dst, binary.BigEndian.Uint16(p.data), binary.BigEndian.Uint16(p.data[2:])}
+	n = int(binary.BigEndian.Uint16(p.data[4:])) - 8
+	if n < 0 || n > p.length-8 && (p.frag == nil || p.frag.end >= 0) {
+		n = p.length - 8 // offloading, or a length that lies
 	}
-	if h, ok := parseHeader(marked); ok && h.wrong(n-(len(b)-len(marked))) == "" && f.byCookie[h.init] != nil {
-		if len(marked) < len(b) && len(f.natt) < 4096 {
-			f.natt[pairKey{e.src, e.dst, e.sport, e.dport}] = true
-			f.natt[pairKey{e.dst, e.src, e.dport, e.sport}] = true
-		}
-		f.ike(p, e, marked, n-(len(b)-len(marked)), "udp")
-		return
-	}
-	f.other(p, "")
+	return e, p.data[8:min(len(p.data), 8+max(n, 0))], n
 }
 
 // ike takes one message: b as far as captured, n bytes on the wire.

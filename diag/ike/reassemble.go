@@ -7,7 +7,8 @@ import (
 	"vpnbot/diag/facts"
 )
 
-// Bounds of the reassembly. Time is that of the capture.
+// Bounds of the reassembly. An identification used again after fragmentTimeout is another
+// datagram.
 const (
 	maxDatagrams     = 1024
 	maxDatagramBytes = 8 << 20
@@ -50,7 +51,9 @@ func (d *datagram) complete() bool {
 }
 
 // reassembler puts datagrams together and keeps their fragments visible. Each datagram
-// goes to emit once: when it is complete, or when it is given up.
+// goes to emit once: when it is complete, or when it is given up: when its identification
+// is used again, when there are too many, or at the end of the file. The clock alone gives
+// nothing up, for the records of a file may be out of order.
 type reassembler struct {
 	open  map[fragKey]*datagram
 	order *list.List // oldest first
@@ -64,7 +67,6 @@ func newReassembler(emit func(*datagram)) *reassembler {
 
 // add takes one fragment; p.data is copied.
 func (r *reassembler) add(p *ipPacket) {
-	r.expire(p.ts)
 	k := fragKey{p.src, p.dst, p.id, p.proto}
 	d := r.open[k]
 	if d != nil && d.stale(p) {
@@ -92,7 +94,7 @@ func (r *reassembler) add(p *ipPacket) {
 
 // stale tells a new datagram that reuses the identification from more of this one.
 func (d *datagram) stale(p *ipPacket) bool {
-	if p.ts-d.began > fragmentTimeout {
+	if gap := p.ts - d.began; gap > fragmentTimeout || gap < -fragmentTimeout {
 		return true
 	}
 	if !d.done {
@@ -201,16 +203,6 @@ func (d *datagram) prefix() int {
 		return 0
 	}
 	return min(d.have[0].to, d.good, len(d.buf))
-}
-
-func (r *reassembler) expire(now int64) {
-	for e := r.order.Front(); e != nil; e = r.order.Front() {
-		d := e.Value.(*datagram)
-		if now-d.began <= fragmentTimeout {
-			return
-		}
-		r.close(d)
-	}
 }
 
 // close gives a datagram up, and hands it over when it was not complete.
