@@ -392,7 +392,7 @@ func (p *parser) concentrator(lines []facts.Line, i int, t string) int {
 
 // reason reads "Reason 412: ..." and its translations.
 func (p *parser) reason(lines []facts.Line, i int, t string) int {
-	n, ok := reasonNumber(t)
+	n, ok := ReasonNumber(t)
 	if !ok {
 		return 0
 	}
@@ -410,9 +410,9 @@ func (p *parser) reason(lines []facts.Line, i int, t string) int {
 	return 1
 }
 
-// reasonNumber finds the number of a VPN Client message, 401 to 499, behind "Reason" in any
+// ReasonNumber finds the number of a VPN Client message, 401 to 450, behind "Reason" in any
 // language, or behind "error" in a line about VPN.
-func reasonNumber(t string) (int, bool) {
+func ReasonNumber(t string) (int, bool) {
 	for i := 0; i+3 <= len(t); i++ {
 		if t[i] != '4' || i > 0 && (isDigit(t[i-1]) || t[i-1] == '.' || t[i-1] == '-' || t[i-1] == 'x') || !isDigit(t[i+1]) || !isDigit(t[i+2]) {
 			continue
