@@ -18,7 +18,7 @@ var tunnelHealthy = Condition{
 		for _, e := range t.Ends {
 			sa, ok := StateOf(e.IKE())
 			if ok && IsUp(sa) {
-				clues = append(clues, For(1.6, e.Label()+" has phase 1 up ("+sa.State+")", sa.Place))
+				clues = append(clues, For(1.6, e.Label()+" has phase 1 up ("+sa.State+")", saPlace(sa)))
 			} else if ok && !sa.Deleted {
 				clues = append(clues, Against(4, e.Label()+" stands at "+sa.State))
 			}
@@ -66,7 +66,7 @@ var tunnelIdle = Condition{
 			case twice && still:
 				clues = append(clues, For(3.4, e.Label()+" counts nothing between two readings", place(sas[0], "encaps"), place(sas[len(sas)-1], "encaps")))
 			case zero:
-				clues = append(clues, For(2.6, e.Label()+" has the tunnel up and has counted nothing", place(sas[0], "encaps"), sa.Place))
+				clues = append(clues, For(2.6, e.Label()+" has the tunnel up and has counted nothing", place(sas[0], "encaps"), saPlace(sa)))
 			}
 		}
 		if len(clues) == 0 {

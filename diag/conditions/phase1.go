@@ -34,7 +34,7 @@ func (t *Tunnel) phase1Up() []facts.Place {
 	for _, e := range t.Ends {
 		for _, sa := range e.IKE() {
 			if IsUp(sa) {
-				out = append(out, sa.Place)
+				out = append(out, saPlace(sa))
 			}
 		}
 	}
@@ -57,9 +57,19 @@ func (e *End) inState(names ...string) []facts.IKESA {
 func placesOf(sas []facts.IKESA) []facts.Place {
 	var out []facts.Place
 	for _, sa := range sas {
-		out = append(out, sa.Place)
+		out = append(out, saPlace(sa))
 	}
 	return out
+}
+
+// saPlace is the place of an IKE SA, its state in the text: an ASA writes peer and state
+// in different lines.
+func saPlace(sa facts.IKESA) facts.Place {
+	p := sa.Place
+	if sa.State != "" && !strings.Contains(strings.ToUpper(p.Text), strings.ToUpper(sa.State)) {
+		p.Text = strings.Join(strings.Fields(p.Text), " ") + " … State: " + sa.State
+	}
+	return p
 }
 
 // defaultGroup: the message was filed under a default group, so no group fits the peer.
@@ -228,7 +238,7 @@ var ezvpnStall = Condition{
 		var clear []report.Action
 		for _, e := range t.Ends {
 			for _, sa := range e.inState("AM_TM_INIT_XAUTH", "AM_TM_INIT_MODECFG", "TM_INIT_XAUTH", "TM_INIT_MODECFG", "MM_TM_INIT", "CONF_XAUTH", "CONF_ADDR") {
-				clues = append(clues, For(2.6, e.Label()+" stands at "+sa.State, sa.Place))
+				clues = append(clues, For(2.6, e.Label()+" stands at "+sa.State, saPlace(sa)))
 				clear = append(clear, clearIKE(e, sa))
 			}
 		}

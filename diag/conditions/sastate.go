@@ -82,7 +82,7 @@ var staleSA = Condition{
 				p, asked := o.askedIKE()
 				upThere := slices.ContainsFunc(theirs, func(s facts.IKESA) bool { return !s.Deleted })
 				if len(mine) > 0 && IsUp(sa) && asked && !upThere {
-					clues = append(clues, For(3, e.Label()+" has an SA, "+o.Label()+" has none", sa.Place, p))
+					clues = append(clues, For(3, e.Label()+" has an SA, "+o.Label()+" has none", saPlace(sa), p))
 					holder = i
 				}
 			}

@@ -162,7 +162,7 @@ func wire(t *conditions.Tunnel, out *report.Tunnel) (up, tried bool) {
 			out.Exchange = &e
 		}
 	}
-	if o.Stopped != "" && (out.StoppedAt == nil || len(t.Ends) == 0) && index(o.Stopped) < len(order) {
+	if o.Stopped != "" && index(o.Stopped) < len(order) {
 		st := o.Stopped
 		out.StoppedAt = &st
 	}

@@ -15,6 +15,7 @@ var page string
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"plain":    Plain,
 	"where":    Where,
+	"byNote":   ByNote,
 	"upper":    strings.ToUpper,
 	"headline": Headline,
 	"percent":  func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) },

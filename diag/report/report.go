@@ -78,6 +78,7 @@ type Evidence struct {
 	Packet *int       `json:"packet,omitempty"` // first is 1; 0 the whole capture
 	Time   *time.Time `json:"time,omitempty"`
 	Text   string     `json:"text"`
+	Note   string     `json:"note,omitempty"` // what it shows, in words
 }
 
 // Class of an action.

@@ -134,8 +134,15 @@ func writeFinding(b *strings.Builder, n int, f Finding) {
 	}
 	if len(f.Evidence) > 0 {
 		b.WriteString("   Evidence\n")
-		for _, e := range f.Evidence {
-			fmt.Fprintf(b, "     %s  %s\n", Where(e), line(e.Text))
+		for _, g := range ByNote(f.Evidence) {
+			pad := "     "
+			if g[0].Note != "" {
+				wrap(b, pad, g[0].Note)
+				pad += "  "
+			}
+			for _, e := range g {
+				fmt.Fprintf(b, "%s%s  %s\n", pad, Where(e), line(e.Text))
+			}
 		}
 	}
 	if len(f.Actions) > 0 {
@@ -167,6 +174,22 @@ func writeAction(b *strings.Builder, a Action) {
 	if a.Effect != "" {
 		wrap(b, "       effect: ", a.Effect)
 	}
+}
+
+// ByNote groups evidence by what it shows, in the order of first appearance.
+func ByNote(es []Evidence) [][]Evidence {
+	var out [][]Evidence
+	at := map[string]int{}
+	for _, e := range es {
+		i, ok := at[e.Note]
+		if !ok {
+			i = len(out)
+			at[e.Note] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], e)
+	}
+	return out
 }
 
 // Where names a piece of evidence: file and line, or file and packet.

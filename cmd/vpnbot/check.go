@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"vpnbot/bot/slack"
+	"vpnbot/devices"
+	"vpnbot/diag/report"
+	"vpnbot/playbooks"
+)
+
+type checkCmd struct {
+	Config        string `required:"" type:"path" help:"Configuration file."`
+	Connect       bool   `help:"Also log in to Slack and to each device, and list captures of ours that were left behind."`
+	LearnHostKeys bool   `help:"Show unknown host keys' fingerprints and write them to known_hosts after a yes (with --connect)."`
+}
+
+// Run validates the configuration and the playbooks, and with --connect everything that
+// they name.
+func (c checkCmd) Run(ctx context.Context, std streams) error {
+	if c.LearnHostKeys && !c.Connect {
+		return usageError{errors.New("--learn-host-keys needs --connect")}
+	}
+	conf, err := loadConfig(c.Config, false)
+	if err != nil {
+		return err
+	}
+	// Without a Slack part a configuration is good for the command line only.
+	slackErrs := conf.Bot.Validate()
+	books, err := playbooks.Load(conf.Playbooks.Playbooks.Dir)
+	if err != nil {
+		return usageError{err}
+	}
+	fmt.Fprintf(std.out, "configuration %s: %d devices, %d tunnels\n", c.Config, len(conf.Network.Devices), len(conf.Network.Tunnels))
+	for _, b := range playbooks.New(playbooks.Options{Books: books}).Books() {
+		from := b.Source
+		if b.BuiltIn {
+			from = "built in"
+		}
+		fmt.Fprintf(std.out, "playbook %s (%s): %s\n", b.Name, from, report.Plain(b.About))
+	}
+	if len(slackErrs) > 0 {
+		fmt.Fprintf(std.out, "slack: not usable for serve:\n  %v\n", indent(slackErrs))
+	}
+	if !c.Connect {
+		if len(slackErrs) > 0 && conf.Bot.Slack.BotToken != "" {
+			return usageError{errors.New("the Slack part has errors, see above")}
+		}
+		return nil
+	}
+	return c.connect(ctx, conf, std, len(slackErrs) == 0)
+}
+
+// connect logs in everywhere and prints one table.
+func (c checkCmd) connect(ctx context.Context, conf *config, std streams, withSlack bool) error {
+	rt, err := wire(conf, nil, logger(std.err, "error", "text"))
+	if err != nil {
+		return err
+	}
+	defer rt.fleet.Close()
+	if c.LearnHostKeys {
+		ask := bufio.NewReader(std.in)
+		if err := rt.fleet.LearnHostKeys(ctx, func(device, fingerprint string) bool {
+			fmt.Fprintf(std.err, "%s shows an unknown host key %s\nCompare it with the device's console. Write it to known_hosts? [yes/no] ", device, fingerprint)
+			answer, _ := ask.ReadString('\n')
+			return strings.TrimSpace(answer) == "yes"
+		}); err != nil {
+			return fmt.Errorf("host keys: %w", err)
+		}
+	}
+	failed := 0
+	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WHAT\tSTATE\tDETAIL")
+	if withSlack {
+		for _, line := range slack.Check(ctx, conf.Bot) {
+			if !line.OK {
+				failed++
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", line.What, okay(line.OK), report.Plain(line.Detail))
+		}
+	}
+	for _, d := range conf.Network.Devices {
+		res, err := rt.fleet.Check(ctx, d.Name)
+		if err != nil {
+			failed++
+			state := "failed"
+			var de *devices.Error
+			if errors.As(err, &de) {
+				state = string(de.Reason)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, state, report.Plain(err.Error()))
+			continue
+		}
+		detail := res.Version
+		if len(res.Leftovers) > 0 {
+			detail += "; captures of ours left behind: " + strings.Join(res.Leftovers, ", ")
+		}
+		fmt.Fprintf(w, "%s\tok\t%s\n", d.Name, report.Plain(detail))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return partial{failed}
+	}
+	return nil
+}
+
+func okay(ok bool) string {
+	if ok {
+		return "ok"
+	}
+	return "failed"
+}
