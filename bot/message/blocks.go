@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -29,6 +30,9 @@ func (m Message) JSON() []byte {
 }
 
 func mrkdwn(s string) map[string]any {
+	if strings.TrimSpace(s) == "" {
+		s = "-" // Slack takes no empty text
+	}
 	return map[string]any{"type": "mrkdwn", "text": s, "verbatim": true}
 }
 
@@ -37,9 +41,6 @@ func plainText(s string, n int) map[string]any {
 }
 
 func section(markup string) Block {
-	if markup == "" {
-		markup = " "
-	}
 	return Block{"type": "section", "text": mrkdwn(markup)}
 }
 
@@ -94,7 +95,10 @@ func (b *builder) done(text string) Message {
 	if b.short {
 		b.blocks = append(b.blocks, context("… shortened; the whole stands in the thread or in its files"))
 	}
-	return Message{Text: escape(clean(text, false), maxText), Blocks: append(b.blocks, b.tail...)}
+	if strings.TrimSpace(clean(text, false)) == "" {
+		text = "vpnbot"
+	}
+	return Message{Text: words(text, maxText), Blocks: append(b.blocks, b.tail...)}
 }
 
 // size counts the characters of all texts of a block.

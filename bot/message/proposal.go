@@ -219,7 +219,7 @@ func WhoMay(ids []string) string { return whoMay(ids) }
 // RejectReason is the modal that asks why.
 func RejectReason(proposal, tunnel string) View {
 	return View{
-		"type": "modal", "callback_id": "approval.reject_reason", "private_metadata": proposal,
+		"type": "modal", "callback_id": "approval.reject_reason", "private_metadata": cut(proposal, 3000),
 		"title": plainText("Reject the repair", 24), "submit": plainText("Reject", 24), "close": plainText("Back", 24),
 		"blocks": []any{
 			section("The repair of *" + words(tunnel, 100) + "* will not run."),
@@ -251,8 +251,16 @@ func PickTunnel(metadata string, names []string) View {
 // Notice is a short message of our own words; markup in it is ours, so callers pass
 // foreign text through Quote.
 func Notice(markup string) Message {
-	return Message{Text: cut(markup, maxText), Blocks: []Block{section(cut(markup, maxSection))}}
+	if len([]rune(markup)) > maxText { // a cut could fall into markup
+		markup = words(unescape.Replace(markup), maxText)
+	}
+	if strings.TrimSpace(markup) == "" {
+		markup = "-"
+	}
+	return Message{Text: markup, Blocks: []Block{section(markup)}}
 }
+
+var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 
 // Quote makes foreign text safe within a Notice.
 func Quote(s string) string { return code(s, 200) }

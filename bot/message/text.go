@@ -73,12 +73,16 @@ func escape(s string, n int) string {
 }
 
 // words is running text on one line, at most n characters.
-func words(s string, n int) string { return escape(clean(s, false), n) }
+func words(s string, n int) string { return escape(quotes.Replace(clean(s, false)), n) }
 
 // prose is running text that may have line ends, at most n characters.
-func prose(s string, n int) string { return escape(clean(s, true), n) }
+func prose(s string, n int) string { return escape(quotes.Replace(clean(s, true)), n) }
 
-var ticks = strings.NewReplacer("`", "ˋ")
+// A backtick in foreign text would begin or end code.
+var (
+	ticks  = strings.NewReplacer("`", "ˋ")
+	quotes = strings.NewReplacer("`", "'")
+)
 
 // code is one line of foreign text as code, at most n characters.
 func code(s string, n int) string {

@@ -51,11 +51,11 @@ func both(t *testing.T, f func(t *testing.T, again func(approval.Policy, *clock)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := admin.db.Exec("CREATE DATABASE " + name); err != nil {
+		if _, err := admin.db.Exec("CREATE SCHEMA " + name); err != nil {
 			t.Fatal(err)
 		}
 		admin.Close()
-		f(t, opener(t, postgres+name))
+		f(t, opener(t, postgres+"postgres?search_path="+name))
 	})
 }
 
