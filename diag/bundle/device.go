@@ -71,6 +71,12 @@ func (r *reading) device(g *group) *facts.Device {
 	return dev
 }
 
+// Bounds: answers of one device, and lines of an unknown command's answer that are looked at.
+const (
+	maxOutputs = 5000
+	maxLooked  = 100000
+)
+
 // used counts what a text has added to the device.
 func used(dev *facts.Device) int {
 	n := len(dev.Outputs) + len(dev.Events) + len(dev.Pings)
@@ -88,6 +94,10 @@ func (r *reading) parse(dev *facts.Device, t *text) {
 	}
 	named := fileCommand(path.Base(t.name))
 	for i, o := range outputs {
+		if len(dev.Outputs) >= maxOutputs {
+			r.fail(t.source, o.Place.Line, "truncated", "more than %d answers of one device; the rest is not read", maxOutputs)
+			break
+		}
 		if o.Command == "" {
 			def := ""
 			if i == 0 && host == "" {
@@ -116,7 +126,7 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 		dev.Events = append(dev.Events, events...)
 	}
 	understood := parse(dev, rest)
-	if !understood {
+	if !understood && len(rest.Text) < maxLooked {
 		// A command nobody knows may still have an answer that is known by its looks.
 		for _, s := range segments(rest.Text, "") {
 			if s.command == "" {
@@ -180,6 +190,10 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 	slices.SortStableFunc(events, func(a, b facts.Event) int { return a.Place.Line - b.Place.Line })
 	dev.Events = append(dev.Events, events...)
 	for _, s := range segments(lines, def) {
+		if len(dev.Outputs) >= maxOutputs {
+			r.fail(source, s.lines[0].N, "truncated", "more than %d answers of one device; the rest is not read", maxOutputs)
+			break
+		}
 		if s.command == "" {
 			for _, l := range s.lines {
 				if strings.TrimSpace(l.Text) != "" {

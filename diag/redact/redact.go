@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -36,7 +37,7 @@ type Redactor struct {
 
 	mu     sync.Mutex
 	learnt map[string]string // secret to its replacement
-	index  map[uint32][]string
+	index  map[uint32][]int  // first four bytes to the lengths of such secrets, longest first
 	starts [256]bool
 	order  map[string]int // token to ordinal
 }
@@ -46,7 +47,7 @@ const maxLearnt = 20000
 
 // New returns a Redactor with the key of the run: random bytes, 16 or more, never stored.
 func New(key []byte) *Redactor {
-	return &Redactor{key: append([]byte(nil), key...), learnt: map[string]string{}, index: map[uint32][]string{}, order: map[string]int{}}
+	return &Redactor{key: append([]byte(nil), key...), learnt: map[string]string{}, index: map[uint32][]int{}, order: map[string]int{}}
 }
 
 // Text replaces the secrets that a text's own grammar shows (key and password commands,
@@ -134,16 +135,17 @@ func (r *Redactor) Sweep(s string) string {
 		c := s[i]
 		if free && r.starts[c] {
 			k := uint32(c) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
-			for _, secret := range r.index[k] {
-				if !strings.HasPrefix(s[i:], secret) {
+			for _, n := range r.index[k] {
+				if i+n > len(s) {
 					continue
 				}
-				if e := i + len(secret); e < len(s) && wordByte(s[e]) && wordByte(secret[len(secret)-1]) {
+				out, ok := r.learnt[s[i:i+n]]
+				if !ok || i+n < len(s) && wordByte(s[i+n]) && wordByte(s[i+n-1]) {
 					continue
 				}
 				b.WriteString(s[last:i])
-				b.WriteString(r.learnt[secret])
-				i += len(secret) - 1
+				b.WriteString(out)
+				i += n - 1
 				last = i + 1
 				c = s[i]
 				break
@@ -189,7 +191,10 @@ func (r *Redactor) replacement(secret string, opaque bool) string {
 		r.learnt[secret] = out
 		if !known && distinctive(secret) {
 			k := uint32(secret[0]) | uint32(secret[1])<<8 | uint32(secret[2])<<16 | uint32(secret[3])<<24
-			r.index[k] = append(r.index[k], secret)
+			if !slices.Contains(r.index[k], len(secret)) {
+				r.index[k] = append(r.index[k], len(secret))
+				slices.SortFunc(r.index[k], func(a, b int) int { return b - a })
+			}
 			r.starts[secret[0]] = true
 		}
 	}

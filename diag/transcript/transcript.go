@@ -24,6 +24,9 @@ func Cut(text, source string) (outputs []facts.Output, hostname string) {
 	return CutLines(lines, source)
 }
 
+// maxOutputs bounds the answers of one text; what follows stays in the last one.
+const maxOutputs = 100000
+
 // CutLines is Cut for lines that were split and cleaned already. The outputs share the lines,
 // which may be changed.
 func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostname string) {
@@ -42,7 +45,7 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 		l := lines[i]
 		p, ok := matchPrompt(l.Text)
 		if ok {
-			ok = names[p.base()]
+			ok = names[p.base()] && len(outputs) < maxOutputs
 		}
 		var kind promptKind
 		if ok {
@@ -53,6 +56,9 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 			hostname = p.base()
 			close(i, true)
 			typed := strings.TrimSpace(p.rest)
+			if typed == "" {
+				continue
+			}
 			place := facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(l.Text)}
 			// A terminal of 80 columns breaks a long echo without a mark.
 			if n := len(l.Text); (n == 79 || n == 80) && i+1 < len(lines) && continues(p, lines[i+1].Text) {
@@ -72,14 +78,14 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 			if ok && kind == isLog {
 				lines[i].Text = strings.TrimSpace(p.rest)
 			}
-			if from < 0 {
+			if from < 0 && strings.TrimSpace(lines[i].Text) != "" {
 				outputs = append(outputs, facts.Output{Place: facts.Place{Source: source, Line: l.N, Text: strings.TrimSpace(lines[i].Text)}})
 				from = i
 			}
 		}
 	}
 	close(len(lines), false)
-	// An empty prompt with nothing behind it is noise.
+	// An empty answer that no command stands before says nothing.
 	kept := outputs[:0]
 	for i := range outputs {
 		o := &outputs[i]

@@ -208,8 +208,11 @@ func pairs(line string, keys map[string]bool, buf []pair) []pair {
 		best := -1
 		words := 0
 		for j := end; j > 0 && words < 4; {
-			for j > 0 && line[j-1] != ' ' && line[j-1] != '\t' && line[j-1] != ',' {
+			for j > 0 && end-j < longestKey && line[j-1] != ' ' && line[j-1] != '\t' && line[j-1] != ',' {
 				j--
+			}
+			if end-j >= longestKey {
+				break
 			}
 			if j < valueFrom {
 				break
@@ -239,6 +242,9 @@ func pairs(line string, keys map[string]bool, buf []pair) []pair {
 	}
 	return buf
 }
+
+// longestKey bounds the way back from a colon.
+const longestKey = 48
 
 // set makes a key set for pairs.
 func set(keys ...string) map[string]bool {

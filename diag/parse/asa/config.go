@@ -112,6 +112,8 @@ type configReader struct {
 	groups   map[string]int // tunnel-groups by name
 	objects  map[string]int // objects and object-groups by name
 	lists    map[string]int // access lists by name
+	policies map[string]int // group policies by name
+	people   map[string]int // users by name
 }
 
 // words splits a line at blanks; a quoted part is one word without its quotes.
@@ -678,7 +680,7 @@ func (k *configReader) groupPolicy(f []string, l facts.Line) {
 	if len(f) < 3 {
 		return
 	}
-	k.at = findGroup(&k.c.GroupPolicies, f[1], k.place(l))
+	k.at = findGroup(&k.policies, &k.c.GroupPolicies, f[1], k.place(l))
 	g := &k.c.GroupPolicies[k.at]
 	switch f[2] {
 	case "external":
@@ -696,19 +698,24 @@ func (k *configReader) username(f []string, l facts.Line) {
 	if len(f) < 3 {
 		return
 	}
-	k.at = findGroup(&k.c.Users, f[1], k.place(l))
+	k.at = findGroup(&k.people, &k.c.Users, f[1], k.place(l))
 	if f[2] == "attributes" {
 		k.mode, k.users, k.sub = groupMode, true, ""
 	}
 }
 
-func findGroup(list *[]facts.GroupPolicy, name string, place facts.Place) int {
-	for i := range *list {
-		if (*list)[i].Name == name {
-			return i
+func findGroup(index *map[string]int, list *[]facts.GroupPolicy, name string, place facts.Place) int {
+	if *index == nil {
+		*index = make(map[string]int, len(*list))
+		for i := range *list {
+			(*index)[(*list)[i].Name] = i
 		}
 	}
+	if i, ok := (*index)[name]; ok {
+		return i
+	}
 	*list = append(*list, facts.GroupPolicy{Name: name, Place: place})
+	(*index)[name] = len(*list) - 1
 	return len(*list) - 1
 }
 

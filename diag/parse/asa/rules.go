@@ -2,6 +2,7 @@ package asa
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -349,10 +350,14 @@ type resolver struct {
 	k    *configReader
 	done map[string][]netip.Prefix
 	open map[string]bool
+	left int // prefixes that may still be made
 }
 
-// maxExpanded bounds the prefixes of one group.
-const maxExpanded = 20000
+// Bounds of the prefixes of one group, and of those that all groups together copy.
+const (
+	maxExpanded = 20000
+	maxCopied   = 2000000
+)
 
 func (r *resolver) get(name string) ([]netip.Prefix, bool) {
 	if p, ok := r.done[name]; ok {
@@ -370,7 +375,7 @@ func (r *resolver) get(name string) ([]netip.Prefix, bool) {
 	}
 	r.open[name] = true
 	o := &r.k.c.Objects[i]
-	out := o.Prefixes
+	out := slices.Clip(o.Prefixes)
 	if len(o.Refs) > 0 {
 		seen := make(map[netip.Prefix]bool, len(out))
 		for _, p := range out {
@@ -379,7 +384,8 @@ func (r *resolver) get(name string) ([]netip.Prefix, bool) {
 		for _, ref := range o.Refs {
 			nets, _ := r.get(ref)
 			for _, p := range nets {
-				if !seen[p] && len(out) < maxExpanded {
+				if !seen[p] && len(out) < maxExpanded && r.left > 0 {
+					r.left--
 					seen[p] = true
 					out = append(out, p)
 				}
@@ -394,7 +400,7 @@ func (r *resolver) get(name string) ([]netip.Prefix, bool) {
 // resolve puts networks in the place of names, everywhere. It may be called again when
 // another section was read.
 func (k *configReader) resolve() {
-	r := &resolver{k: k, done: map[string][]netip.Prefix{}, open: map[string]bool{}}
+	r := &resolver{k: k, done: map[string][]netip.Prefix{}, open: map[string]bool{}, left: maxCopied}
 	for i := range k.c.Objects {
 		o := &k.c.Objects[i]
 		if nets, ok := r.get(o.Name); ok {
