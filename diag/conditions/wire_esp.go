@@ -259,7 +259,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		switch {
 		case clear, len(run) >= 2 && !dpd:
 			return e, run, true
-		case s.n.Version == 2 && len(run) == 1 && !dpd && s.lonelyInfo(run[0]):
+		case s.n.Version == 2 && len(run) == 1 && len(run[0].Msgs) == 1 && !dpd && s.lonelyInfo(run[0]):
 			return e, run, true
 		}
 	}

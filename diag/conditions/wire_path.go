@@ -192,6 +192,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-lost-midway"] = 3
 		}
 	case silence:
+		// Keepalives on 4500 show that the port is open to the message that is missing.
+		nextOpen, _ := s.portPassed(1 - l.from)
 		switch s.stop.step {
 		case "AM2":
 			w["udp-4500-blocked"] = 2.4 // who is behind a NAT shows in message 3 only
@@ -202,6 +204,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-large-packets-dropped"] = 3.2
 		case "MM4":
 			switch {
+			case nextOpen:
+				w["path-fragments-dropped"], w["pmtu-black-hole"] = 4.2, 3
 			case nat:
 				w["udp-4500-blocked"] = 4
 			case s.certs():
@@ -211,6 +215,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			}
 		case "IKE_SA_INIT":
 			switch {
+			case nextOpen:
+				w["path-fragments-dropped"], w["pmtu-black-hole"] = 3.6, 3.2
 			case nat:
 				w["udp-4500-blocked"] = 3.8
 			case s.certs():
@@ -611,8 +617,8 @@ func wireNATPool(t *Tunnel) []Match {
 			if m.From == s.ini && m.Rcvd() != nil && m.Rcvd().Src.Addr() == b.Addr() && len(moved) < 6 {
 				moved = append(moved, wirePlace(v, m.Rcvd(), "same cookies, another address"))
 			}
-			if m.From == s.res && m.Sent() != nil && m.Sent().Dst.Addr() == b.Addr() && !infoMsg(m) {
-				answered = true
+			if m.From == s.res && m.Seq > last.Seq && m.Copy == 0 && !infoMsg(m) {
+				answered = true // something new: it went on after the move
 			}
 		}
 		w := 6.0

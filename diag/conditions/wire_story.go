@@ -245,6 +245,8 @@ func (s *story) standing(t *path.Trade) stop {
 	}
 	req, resp := s.at(t.From), s.at(1-t.From)
 	switch {
+	case t.Req != nil && t.Req.Arrived == 0 && t.Req.Partial > 0:
+		st.kind = msgLost
 	case t.Req != nil && req && resp && t.Req.Arrived == 0 && t.Req.Lost > 0 && (t.Resp == nil || t.Resp.Arrived == 0):
 		st.kind = msgLost
 	case t.Step == "AM3":
@@ -691,11 +693,19 @@ func (s *story) portPassed(from int) (bool, []facts.Place) {
 	to := 1 - from
 	v := s.w.Ends[to].View
 	if v == nil {
-		// Judged by answers: the other end's messages on 4500 show that it goes on there.
-		for _, m := range s.msgs() {
-			if m.From == to && m.Rcvd() != nil && m.Rcvd().Src.Port() == 4500 {
-				return true, []facts.Place{wirePlace(s.w.Ends[from].View, m.Rcvd(), "")}
+		// Only the sender was captured: an exchange on 4500 that went on shows that its part arrived.
+		for _, t := range s.trades {
+			if t == s.stop.trade || t.Info || t.Req == nil {
+				continue
 			}
+			u := t.Req
+			if t.From != from {
+				u = t.Resp
+			}
+			if u == nil || u.First().Src.Port() != 4500 && u.First().Dst.Port() != 4500 || t.Resp == nil && !s.followed(t) {
+				continue
+			}
+			return true, s.sentPlaces(u, "was understood")[:1]
 		}
 		return false, nil
 	}
@@ -782,7 +792,7 @@ func (s *story) certs() bool {
 }
 
 // moved tells whether messages of one end reached the other from more than one address,
-// and gives the first and the last of them as they were seen.
+// and gives the first from the old and the first from the new one.
 func (s *story) moved(end int) (first, last *path.Msg, ok bool) {
 	for _, m := range s.msgs() {
 		if m.From != end {
@@ -797,7 +807,9 @@ func (s *story) moved(end int) (first, last *path.Msg, ok bool) {
 			continue
 		}
 		if x.Src.Addr() != first.Rcvd().Src.Addr() {
-			last, ok = m, true
+			if !ok {
+				last, ok = m, true
+			}
 		} else if ok {
 			ok, last = false, nil // back at the first address: copies of an older message
 			if x.Copy == 0 {
