@@ -7,7 +7,7 @@ import "slices"
 // rests on all its evidence.
 func All() []Condition {
 	var out []Condition
-	for _, family := range [][]Condition{pathText(), Wire(), phase1(), phase1Config(), phase2(), saState(), health()} {
+	for _, family := range [][]Condition{pathText(), Wire(), phase1(), phase1Config(), phase2(), saState(), lifecycleConditions(), dataplaneConditions(), remoteConditions(), platformConditions(), health()} {
 		for _, c := range family {
 			i := slices.IndexFunc(out, func(o Condition) bool { return o.ID == c.ID })
 			if i < 0 {

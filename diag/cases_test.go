@@ -1,0 +1,190 @@
+package diag_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"golang.org/x/tools/txtar"
+
+	"vpnbot/diag"
+	"vpnbot/diag/bundle"
+	"vpnbot/diag/report"
+)
+
+// A case is a bundle in one file: testdata/cases/CONDITION/NAME.txtar. Its comment says
+// what a skilled engineer would answer first; its files are the evidence.
+type expectation struct {
+	Condition string   `yaml:"condition"`    // first finding; none: nothing to judge
+	Accept    []string `yaml:"accept"`       // other ids that may stand first
+	Mention   []string `yaml:"must_mention"` // texts in that finding; a|b means either
+	MustNot   []string `yaml:"must_not"`     // ids that must not be reported
+	Also      []string `yaml:"also"`         // ids that must be reported too
+	Lines     []string `yaml:"evidence_lines"`
+	Healthy   bool     `yaml:"healthy"` // anything beside condition, accept and tunnel-healthy is a false alarm
+	Secrets   []string `yaml:"secrets"` // must not occur in the output
+	Notes     string   `yaml:"notes"`
+}
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// diagnose runs a bundle folder the way the command line does.
+func diagnose(t *testing.T, dir string) diag.Result {
+	t.Helper()
+	set, err := bundle.Read([]string{dir}, bundle.Options{Key: []byte("the key of this test run, 32 byte")})
+	if err != nil {
+		t.Fatalf("bundle: %v", err)
+	}
+	return diag.Analyze(set, diag.Options{Now: now})
+}
+
+// judge says what is wrong with a report, "" when it is as expected.
+func judge(r report.Report, x expectation) string {
+	var ids []string
+	for _, f := range r.Findings {
+		ids = append(ids, f.ID)
+	}
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	ok := append([]string{x.Condition}, x.Accept...)
+	switch {
+	case x.Condition == "none":
+		if len(ids) > 0 {
+			say("nothing to judge, and reported %v", ids)
+		}
+	case len(ids) == 0:
+		say("nothing found, want %s", x.Condition)
+	case !slices.Contains(ok, ids[0]):
+		say("first is %s (%.2f), want %s; all: %v", ids[0], r.Findings[0].Confidence, strings.Join(ok, " or "), ids)
+	default:
+		text := fmt.Sprintf("%+v", r.Findings[0])
+		for _, m := range x.Mention {
+			if !slices.ContainsFunc(strings.Split(m, "|"), func(s string) bool {
+				return strings.Contains(strings.ToLower(text), strings.ToLower(strings.TrimSpace(s)))
+			}) {
+				say("does not mention %q", m)
+			}
+		}
+		if len(x.Lines) > 0 && !slices.ContainsFunc(r.Findings[0].Evidence, func(e report.Evidence) bool {
+			return slices.ContainsFunc(x.Lines, func(l string) bool { return strings.HasSuffix(fmt.Sprintf("%s:%d", e.Source, e.Line), l) })
+		}) {
+			say("none of the decisive lines %v is quoted", x.Lines)
+		}
+	}
+	if x.Healthy {
+		for _, id := range ids {
+			if id != "tunnel-healthy" && !slices.Contains(ok, id) {
+				say("false alarm %s", id)
+			}
+		}
+	}
+	for _, id := range x.MustNot {
+		if slices.Contains(ids, id) {
+			say("must not report %s", id)
+		}
+	}
+	for _, id := range x.Also {
+		if !slices.Contains(ids, id) {
+			say("also missing %s", id)
+		}
+	}
+	all := fmt.Sprintf("%+v", r)
+	for i, s := range x.Secrets {
+		if strings.Contains(all, s) {
+			say("secret %d stands in the output", i)
+		}
+	}
+	return strings.Join(wrong, "; ")
+}
+
+// TestCases diagnoses every case and prints hits and misses per condition, so that a
+// changed weight shows what it cost.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/cases/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases found: %v", err)
+	}
+	hits, all := map[string]int{}, map[string]int{}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(f, "testdata/cases/"), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var x expectation
+			if err := yaml.UnmarshalWithOptions(a.Comment, &x, yaml.Strict()); err != nil {
+				t.Fatalf("%s: %s", f, yaml.FormatError(err, false, true))
+			}
+			dir := t.TempDir()
+			for _, g := range a.Files {
+				p := filepath.Join(dir, filepath.FromSlash(g.Name))
+				if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(p, g.Data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res := diagnose(t, dir)
+			all[x.Condition]++
+			if w := judge(res.Report, x); w != "" {
+				t.Error(w)
+				return
+			}
+			hits[x.Condition]++
+		})
+	}
+	table(t, hits, all)
+}
+
+// table prints hits of all per condition.
+func table(t *testing.T, hits, all map[string]int) {
+	var ids []string
+	for id := range all {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	var b strings.Builder
+	sum, of := 0, 0
+	for _, id := range ids {
+		fmt.Fprintf(&b, "%-36s %d of %d\n", id, hits[id], all[id])
+		sum, of = sum+hits[id], of+all[id]
+	}
+	t.Logf("hits per condition\n%sall %d of %d", b.String(), sum, of)
+}
+
+// TestSharedBundles diagnoses the example bundles that live beside the repository.
+func TestSharedBundles(t *testing.T) {
+	root := filepath.Join("..", "..", "shared", "bundles")
+	dirs, _ := filepath.Glob(filepath.Join(root, "*", "expect.yaml"))
+	if len(dirs) == 0 {
+		t.Skip("no ../shared/bundles beside the repository: its example bundles are not tested")
+	}
+	hits, all := map[string]int{}, map[string]int{}
+	for _, d := range dirs {
+		dir := filepath.Dir(d)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			data, err := os.ReadFile(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var x expectation
+			if err := yaml.Unmarshal(data, &x); err != nil {
+				t.Fatal(err)
+			}
+			x.Lines = nil // informational there
+			all[x.Condition]++
+			if w := judge(diagnose(t, filepath.Join(dir, "evidence")).Report, x); w != "" {
+				t.Error(w)
+				return
+			}
+			hits[x.Condition]++
+		})
+	}
+	table(t, hits, all)
+}

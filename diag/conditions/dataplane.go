@@ -1,0 +1,4 @@
+package conditions
+
+// dataplane conditions are being written.
+func dataplaneConditions() []Condition { return nil }

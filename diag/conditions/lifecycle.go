@@ -1,0 +1,4 @@
+package conditions
+
+// lifecycle conditions are being written.
+func lifecycleConditions() []Condition { return nil }

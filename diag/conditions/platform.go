@@ -1,0 +1,4 @@
+package conditions
+
+// platform conditions are being written.
+func platformConditions() []Condition { return nil }

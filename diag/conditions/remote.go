@@ -1,0 +1,4 @@
+package conditions
+
+// remote conditions are being written.
+func remoteConditions() []Condition { return nil }
