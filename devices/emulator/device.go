@@ -255,13 +255,17 @@ func (d *Device) Sessions() int {
 	return len(d.conns)
 }
 
-// Captures lists what the device captures or holds now.
+// Captures lists what the device captures or holds now. The capture points of a router
+// belong to their buffer and are listed only when it is gone.
 func (d *Device) Captures() []Capture {
 	d.lab.mu.Lock()
 	defer d.lab.mu.Unlock()
 	var out []Capture
 	for _, c := range d.captures {
-		out = append(out, Capture{c.name, c.ifname, c.running(), len(c.packets(d.lab.now()))})
+		if c.kind == "point" && len(c.point) > 0 && d.capture(c.point[0]) != nil {
+			continue
+		}
+		out = append(out, Capture{strings.TrimPrefix(c.name, "point "), c.ifname, c.running(), len(c.packets(d.lab.now()))})
 	}
 	return out
 }
