@@ -159,11 +159,18 @@ func (c *Capture) prepare(ctx context.Context, s *session.Session) error {
 		if err != nil {
 			return "", err
 		}
-		a, _, err := s.Exec(ctx, cmds[0])
-		if err == nil && a.Refused {
-			err = no("the account may not run %q, which must be looked at first; see docs/devices.md", cmds[0].Line())
+		text := ""
+		for _, cmd := range cmds {
+			a, _, err := s.Exec(ctx, cmd)
+			if err != nil {
+				return "", err
+			}
+			if a.Refused {
+				return "", no("the account may not run %q, which must be looked at first; see docs/devices.md", cmd.Line())
+			}
+			text += a.Text
 		}
-		return a.Text, err
+		return text, nil
 	}
 	text, err := read("cpu")
 	if err != nil {
@@ -401,7 +408,7 @@ func (f *Fleet) remove(ctx context.Context, d *device, lent []lentPart) error {
 			return err
 		}
 		for _, l := range lent {
-			if !f.there(present, l.name) && !(t.Platform == inventory.CiscoIOS && !v.XE) {
+			if !slices.Contains(present, l.name) {
 				continue // a reload took it
 			}
 			cmds, err := command.CaptureRemove(t, l.name, l.iface)
@@ -419,7 +426,7 @@ func (f *Fleet) remove(ctx context.Context, d *device, lent []lentPart) error {
 		}
 		var left []string
 		for _, l := range lent {
-			if f.there(present, l.name) {
+			if slices.Contains(present, l.name) {
 				left = append(left, l.name)
 				continue
 			}
@@ -437,25 +444,28 @@ func (f *Fleet) remove(ctx context.Context, d *device, lent []lentPart) error {
 	})
 }
 
-func (f *Fleet) there(present []string, name string) bool { return slices.Contains(present, name) }
-
 // listIn gives the words of the device's list of captures that are our names.
 func (f *Fleet) listIn(ctx context.Context, s *session.Session, t command.Target) ([]string, error) {
 	cmds, err := command.Evidence(t, "captures", command.Query{})
 	if err != nil {
 		return nil, err
 	}
-	a, _, err := s.Exec(ctx, cmds[0])
-	if err != nil {
-		return nil, err
-	}
-	if a.Refused {
-		return nil, &session.Failure{Reason: session.Privilege, Tried: cmds[0].Line(), Hint: "the account needs it to see and remove its own captures; see docs/devices.md", Err: errors.New("the device refused")}
-	}
 	var ours []string
-	for _, w := range captureWords(a.Text) {
-		if command.IsOurs(w) && !slices.Contains(ours, w) {
-			ours = append(ours, w)
+	for _, cmd := range cmds {
+		a, _, err := s.Exec(ctx, cmd)
+		if err != nil {
+			return nil, err
+		}
+		if a.Refused {
+			return nil, &session.Failure{Reason: session.Privilege, Tried: cmd.Line(), Hint: "the account needs it to see and remove its own captures; see docs/devices.md", Err: errors.New("the device refused")}
+		}
+		for _, w := range captureWords(a.Text) {
+			if t.Platform == inventory.CiscoIOS && !command.IsOurs(w) { // a capture point of ours: the buffer's name and a letter
+				w = strings.TrimRight(w, "CP")
+			}
+			if command.IsOurs(w) && !slices.Contains(ours, w) {
+				ours = append(ours, w)
+			}
 		}
 	}
 	return ours, nil

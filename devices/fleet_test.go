@@ -22,7 +22,26 @@ import (
 	"vpnbot/diag/dump"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// keys holds the host keys and secrets of the emulated network: they are made once.
+var keys string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "vpnbot-devices")
+	if err != nil {
+		panic(err)
+	}
+	lab, err := emulator.Start(context.Background(), emulator.Options{Dir: dir})
+	if err != nil {
+		panic(err)
+	}
+	lab.Close()
+	_ = os.Remove(dir + "/known_hosts")
+	keys = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 func plain(s string) string { return s }
 
@@ -45,6 +64,9 @@ func newBench(t testing.TB, change ...func(*inventory.Config)) *bench {
 
 func newBenchWith(t testing.TB, o emulator.Options, change ...func(*inventory.Config)) *bench {
 	t.Helper()
+	if err := os.CopyFS(o.Dir, os.DirFS(keys)); err != nil {
+		t.Fatal(err)
+	}
 	lab, err := emulator.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -383,7 +405,7 @@ func TestFaultsOverTheFleet(t *testing.T) {
 		b.lab.Device("lima-rtr").SplitOutput(7, time.Microsecond)
 		b.lab.Device("lima-rtr").SetBanner("Welcome to lima-rtr#\r\nlima-rtr>\r\n# do not touch >\r\n")
 		out, err := b.fleet.Run(context.Background(), "lima-rtr", plain, evidence(t, b, "lima-rtr", "log")...)
-		if err != nil || !strings.Contains(out[0].Text, "Log Buffer") {
+		if err != nil || !strings.Contains(out[0].Text, "%CRYPTO") {
 			t.Errorf("%v %v", out, err)
 		}
 	})
@@ -569,7 +591,7 @@ func TestCapture(t *testing.T) {
 				t.Fatalf("running %v, in the journal %v", running, out)
 			}
 			for _, r := range running {
-				if !command.IsOurs(r.Name) || !r.Running {
+				if !command.IsOurs(strings.TrimRight(strings.TrimPrefix(r.Name, "point "), "CP")) || !r.Running {
 					t.Errorf("%+v", r)
 				}
 			}

@@ -195,7 +195,8 @@ func CaptureStop(t Target, name, iface string) ([]Command, error) {
 	return captures("monitor capture point stop "+name+"C", "monitor capture point stop "+name+"P"), nil
 }
 
-// CaptureRemove deletes a capture and its packets.
+// CaptureRemove ends a capture and deletes it with its packets. Lines for what is not
+// there any more are refused by the device and do no harm.
 func CaptureRemove(t Target, name, iface string) ([]Command, error) {
 	if err := checkCapture(t, name, iface); err != nil {
 		return nil, err
@@ -204,9 +205,11 @@ func CaptureRemove(t Target, name, iface string) ([]Command, error) {
 	case t.asa():
 		return captures("no capture " + name), nil
 	case t.Version.XE || !t.Version.Known():
-		return captures("no monitor capture " + name), nil
+		return captures("monitor capture "+name+" stop", "no monitor capture "+name), nil
 	}
 	return captures(
+		"monitor capture point stop "+name+"C",
+		"monitor capture point stop "+name+"P",
 		"no monitor capture point ip cef "+name+"C "+iface+" both",
 		"no monitor capture point ip process-switched "+name+"P both",
 		"no monitor capture buffer "+name,

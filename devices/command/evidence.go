@@ -234,7 +234,7 @@ func iosEvidence(t Target, name, peer string, q Query) []string {
 		if t.Version.XE || !t.Version.Known() {
 			return []string{"show monitor capture"}
 		}
-		return []string{"show monitor capture buffer all parameters"}
+		return []string{"show monitor capture buffer all parameters", "show monitor capture point all"}
 	case "certificates":
 		return []string{"show crypto pki certificates"}
 	case "license":

@@ -110,6 +110,7 @@ show access-lists
 show platform cerm-information
 show monitor capture [CAP buffer dump]
 show monitor capture buffer all parameters
+show monitor capture point all
 show monitor capture buffer CAP dump
 ping [vrf NAME] IP source IF repeat N size N [df-bit]
 monitor capture CAP interface IF both
