@@ -59,7 +59,7 @@ func (s *story) authTrouble() *auth {
 	st := s.stop
 	certs := s.certs()
 	a := &auth{refuser: s.res}
-	_, _, moved := s.moved(s.ini)
+	moved := s.ignored()
 	copies := 0
 	if st.unit != nil {
 		copies = len(st.unit.Msgs)
@@ -671,7 +671,7 @@ func wireIKEConditions() []Condition {
 				default:
 					return nil
 				}
-				if _, _, moved := s.moved(s.ini); moved {
+				if s.ignored() {
 					w -= 2
 				}
 				if len(st.unit.Msgs) < 2 {

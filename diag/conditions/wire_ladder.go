@@ -95,7 +95,7 @@ func (s *story) heading() (title, note string) {
 		}
 	case noReply:
 		note = fmt.Sprintf("%s arrives at %s and is not answered", what, s.name(1-st.unit.From))
-		if _, _, ok := s.moved(s.ini); ok {
+		if s.ignored() {
 			note = fmt.Sprintf("%s arrives at %s from another address and is not answered", what, s.name(1-st.unit.From))
 		}
 	case unanswered:

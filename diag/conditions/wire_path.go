@@ -281,7 +281,7 @@ func (s *story) outranked(l *loss) bool {
 		return true
 	}
 	if l.kind != msgLost {
-		if _, _, ok := s.moved(s.ini); ok && l.kind == unaccepted {
+		if l.kind == unaccepted && s.ignored() {
 			return true
 		}
 	}
@@ -608,24 +608,16 @@ func wireNATPool(t *Tunnel) []Match {
 		return nil
 	}
 	// What the answering end sees.
-	if first, last, ok := s.moved(s.ini); ok && s.at(s.res) && s.stop.kind != refusal {
+	if first, last, ok := s.moved(s.ini); ok && s.at(s.res) && s.stop.kind != refusal && s.ignored() {
 		v := s.w.Ends[s.res].View
 		a, b := first.Rcvd().Src, last.Rcvd().Src
 		var moved []facts.Place
-		answered := false
 		for _, m := range s.a.Msgs {
 			if m.From == s.ini && m.Rcvd() != nil && m.Rcvd().Src.Addr() == b.Addr() && len(moved) < 6 {
 				moved = append(moved, wirePlace(v, m.Rcvd(), "same cookies, another address"))
 			}
-			if m.From == s.res && m.Seq > last.Seq && m.Copy == 0 && !infoMsg(m) {
-				answered = true // something new: it went on after the move
-			}
 		}
-		w := 6.0
-		if answered {
-			w = 1.5
-		}
-		cs := []Clue{For(w, fmt.Sprintf("the same cookies arrive from %v and then from %v", a, b), append([]facts.Place{wirePlace(v, first.Rcvd(), "the first address")}, moved...)...)}
+		cs := []Clue{For(6, fmt.Sprintf("the same cookies arrive from %v and then from %v", a, b), append([]facts.Place{wirePlace(v, first.Rcvd(), "the first address")}, moved...)...)}
 		for _, step := range []string{"AM2", "MM4"} {
 			if u := s.unit(step); u != nil && len(u.Msgs) > 1 {
 				cs = append(cs, For(0.5, fmt.Sprintf("%s is sent again to the old address", step), s.sentPlaces(u, "to the old address")...))
@@ -658,6 +650,21 @@ func wireNATPool(t *Tunnel) []Match {
 			Next:        s.next("separates udp-4500-blocked (nothing arrives) from nat-pool-address-change (it arrives from another address)")}}
 	}
 	return nil
+}
+
+// ignored tells whether the initiator's address moved within the attempt and the
+// responder did not go on after it: copies of old answers and notifies are no progress.
+func (s *story) ignored() bool {
+	_, moved, ok := s.moved(s.ini)
+	if !ok {
+		return false
+	}
+	for _, m := range s.a.Msgs {
+		if m.From == s.res && m.Seq > moved.Seq && m.Copy == 0 && m.DuplicateOf < 0 && !infoMsg(m) {
+			return false
+		}
+	}
+	return true
 }
 
 func infoMsg(m *path.Msg) bool { return m.Exchange == 5 || m.Exchange == 37 }
