@@ -31,6 +31,11 @@ func (p *reader) ikeSA() {
 	child := -1
 	open := func(s facts.IKESA) {
 		s.Reading = reading
+		if len(p.dev.IKE) >= maxSAs {
+			p.dev.Skipped++
+			sa = &s
+			return
+		}
 		p.dev.IKE = append(p.dev.IKE, s)
 		sa = &p.dev.IKE[len(p.dev.IKE)-1]
 		child = -1

@@ -113,8 +113,12 @@ func (p *reader) adopt(begin int) {
 	}
 }
 
+// maxSAs bounds the SAs of one device.
+const maxSAs = 100000
+
 type blockReader struct {
 	*reader
+	dropped   facts.IPsecSA
 	sa        *facts.IPsecSA
 	iface     string
 	inbound   bool
@@ -136,6 +140,12 @@ func (b *blockReader) close(complete bool) {
 func (b *blockReader) open(l facts.Line) {
 	b.close(true)
 	n := facts.NotShown
+	if len(b.dev.IPsec) >= maxSAs { // read on, and keep nothing
+		b.dev.Skipped++
+		b.dropped = facts.IPsecSA{Places: map[string]facts.Place{}}
+		b.sa = &b.dropped
+		return
+	}
 	b.dev.IPsec = append(b.dev.IPsec, facts.IPsecSA{Interface: b.iface, Place: b.place(l), Places: make(map[string]facts.Place, 8), Time: b.out.Time,
 		Encaps: n, Encrypt: n, Digest: n, Decaps: n, Decrypt: n, Verify: n, SendErrors: n, RecvErrors: n, InvalidSARecv: n,
 		PMTUsSent: n, PMTUsRcvd: n, FragFailures: n, ReplayFailed: n})
