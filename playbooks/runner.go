@@ -226,6 +226,7 @@ func (x *run) step(ctx context.Context, i int, s Step, done map[string][]byte) {
 		ctx, cancel = context.WithTimeout(ctx, s.timeout)
 		defer cancel()
 	}
+	before := len(x.outputs)
 	note, err := x.do(ctx, s)
 	state := Done
 	if err != nil {
@@ -233,7 +234,7 @@ func (x *run) step(ctx context.Context, i int, s Step, done map[string][]byte) {
 	}
 	if x.opt.Journal != nil {
 		// Recorded even when the run was cancelled: the next start must not do it again.
-		if jerr := x.opt.Journal.StepDone(context.WithoutCancel(ctx), x.req.Run, s.ID, state, x.record(s)); jerr != nil {
+		if jerr := x.opt.Journal.StepDone(context.WithoutCancel(ctx), x.req.Run, s.ID, state, x.record(s, x.outputs[before:])); jerr != nil {
 			x.opt.Logger.Error("a finished step could not be recorded", "run", x.req.Run, "step", s.ID, "error", jerr)
 		}
 	}
