@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
+	"vpnbot/bot"
 	"vpnbot/bot/slack"
 	"vpnbot/devices"
 	"vpnbot/diag/report"
@@ -77,7 +79,7 @@ func (c checkCmd) connect(ctx context.Context, conf *config, std streams, withSl
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WHAT\tSTATE\tDETAIL")
 	if withSlack {
-		for _, line := range slack.Check(ctx, conf.Bot) {
+		for _, line := range checkSlack(ctx, conf.Bot) {
 			if !line.OK {
 				failed++
 			}
@@ -109,6 +111,23 @@ func (c checkCmd) connect(ctx context.Context, conf *config, std streams, withSl
 		return partial{failed}
 	}
 	return nil
+}
+
+// checkSlack asks Slack for what the bot will need.
+func checkSlack(ctx context.Context, c bot.Config) []slack.CheckLine {
+	api, err := slack.NewAPI(slack.Options{APIURL: c.Slack.APIURL, AppToken: c.Slack.AppToken, BotToken: c.Slack.BotToken})
+	if err != nil {
+		return []slack.CheckLine{{What: "slack", Detail: err.Error()}}
+	}
+	var groups []string
+	for _, list := range [][]string{c.Access.Diagnose, c.Access.Operate, c.Access.Approve, c.Access.Admin} {
+		for _, id := range list {
+			if strings.HasPrefix(id, "S") && !slices.Contains(groups, id) {
+				groups = append(groups, id)
+			}
+		}
+	}
+	return api.Check(ctx, c.Slack.Channel, groups, c.Slack.Mode != "http")
 }
 
 func okay(ok bool) string {

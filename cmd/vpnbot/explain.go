@@ -29,6 +29,6 @@ func (c explainCmd) Run(std streams) error {
 	if strings.TrimSpace(text) == "" {
 		return usageError{fmt.Errorf("explain: nothing to explain; paste a message, a state such as MM_WAIT_MSG2, or a Reason number")}
 	}
-	_, err := io.WriteString(std.out, report.Plain(explain.Render(text)))
+	_, err := io.WriteString(std.out, report.Plain(explain.Format(explain.Text(text))))
 	return err
 }

@@ -49,7 +49,7 @@ func serve(ctx context.Context, conf *config, std streams) error {
 		books = append(books, bot.Playbook{Name: b.Name, About: b.About})
 	}
 	b, err := bot.New(bot.Options{Config: conf.Bot, Runner: rt.runner, Inventory: rt.inventory, Store: st, Books: books,
-		Logger: log, Now: time.Now, Rand: rand.Reader, Explain: explain.Render, Analyze: rt.runner.Analyze})
+		Logger: log, Now: time.Now, Rand: rand.Reader, Explain: func(s string) string { return explain.Format(explain.Text(s)) }, Analyze: rt.runner.Analyze})
 	if err != nil {
 		return err
 	}
