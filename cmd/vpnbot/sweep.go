@@ -49,7 +49,7 @@ func (c sweepCmd) Run(ctx context.Context, std streams) error {
 			return incomplete(all)
 		}
 		for _, t := range all.Tunnels {
-			cause := ""
+			cause := "no cause to be seen in the SAs alone: vpnbot diagnose " + t.Name
 			for _, f := range all.Findings {
 				if f.Tunnel == t.Name {
 					cause = f.Title

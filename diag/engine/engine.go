@@ -241,6 +241,10 @@ func finding(t *conditions.Tunnel, c candidate) report.Finding {
 	f := report.Finding{ID: c.cond.ID, Tunnel: t.Name, Title: c.match.Title, Severity: severity(c), Confidence: c.conf,
 		Explanation: c.match.Explanation, Actions: c.match.Actions, Next: c.match.Next, Symptoms: c.sym, Reference: c.cond.Reference,
 		Evidence: evidence(c.match.Clues)}
+	if t.Wire != nil && t.Wire.Both() {
+		// What was done needs no asking for.
+		f.Next = slices.DeleteFunc(slices.Clone(f.Next), func(n report.Next) bool { return n.Playbook == "capture-both-ends" && c.cond.ID != "captures-not-comparable" })
+	}
 	if f.Actions == nil {
 		f.Actions = []report.Action{}
 	}
