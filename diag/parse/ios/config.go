@@ -121,7 +121,7 @@ type pendingACE struct {
 }
 
 func newConfigParser(o *output) *configParser {
-	c := &configParser{o: o, cfg: &facts.Config{Source: o.source, Place: o.out.Place}, groups: map[string][]netip.Prefix{}, policies: map[string][]string{},
+	c := &configParser{o: o, cfg: &facts.Config{Source: o.source, Place: o.out.Place, Lines: make([]facts.ConfigLine, 0, len(o.out.Text))}, groups: map[string][]netip.Prefix{}, policies: map[string][]string{},
 		acls: map[string]int{}, entries: map[mapKey]int{}}
 	for _, l := range o.out.Text {
 		if len(l.Text) > 1 && l.Text[0] == ' ' && l.Text[1] != ' ' {
@@ -564,6 +564,15 @@ func stated(p *facts.IKEPolicy, name string, place facts.Place) {
 // child reads a line inside the open section.
 func (c *configParser) child(t string, no bool, place facts.Place) {
 	w, rest := word(t)
+	if c.sec == inACL {
+		if !no {
+			c.aclEntry(t, place)
+		}
+		return
+	}
+	if c.sec == inOther {
+		return
+	}
 	f := strings.Fields(rest)
 	switch c.sec {
 	case inInterface:
@@ -621,10 +630,6 @@ func (c *configParser) child(t string, no bool, place facts.Place) {
 		}
 	case inMap:
 		c.mapLine(w, f, rest, no, place)
-	case inACL:
-		if !no {
-			c.aclEntry(t, place)
-		}
 	case inRouteMap:
 		rm := &c.cfg.RouteMaps[len(c.cfg.RouteMaps)-1]
 		if w == "match" && len(f) > 2 && (f[0] == "ip" || f[0] == "ipv6") && f[1] == "address" && !no {

@@ -133,6 +133,9 @@ func (o *output) earlier() int {
 // more detail elsewhere.
 func settle(dev *facts.Device) {
 	own := ownAddresses(dev)
+	if len(own) == 0 {
+		own = notPeers(dev)
+	}
 	for i := range dev.IKE {
 		sa := &dev.IKE[i]
 		if sa.Version != 1 || sa.Local == sa.Remote || own[sa.Local] || !own[sa.Remote] {
@@ -231,6 +234,29 @@ func ownAddresses(dev *facts.Device) map[netip.Addr]bool {
 			if n == rows && len(peers) > 2 {
 				own[a] = true
 			}
+		}
+	}
+	return own
+}
+
+// notPeers guesses the own address of a table with one peer: the other address is the one
+// that log lines or sessions name as peer.
+func notPeers(dev *facts.Device) map[netip.Addr]bool {
+	peers := map[netip.Addr]bool{}
+	for i := range dev.Events {
+		if a := dev.Events[i].Peer; a.IsValid() {
+			peers[a] = true
+		}
+	}
+	for i := range dev.Sessions {
+		if a := dev.Sessions[i].Peer; a.IsValid() {
+			peers[a] = true
+		}
+	}
+	own := map[netip.Addr]bool{}
+	for _, sa := range dev.IKE {
+		if sa.Version == 1 && sa.Local.IsValid() && sa.Remote.IsValid() && peers[sa.Local] && !peers[sa.Remote] {
+			own[sa.Remote] = true
 		}
 	}
 	return own

@@ -69,7 +69,7 @@ func (sc *scanner) fields(ev *facts.Event) {
 		}
 		rest = after
 	}
-	if ev.Kind == "asa" && !hasPeer(ev.ID) {
+	if ev.Kind == "asa" && !hasPeer(ev.ID) || ev.Kind == "ios" && !crypto(ev.ID) {
 		return
 	}
 	if ev.User == "" {
@@ -125,6 +125,17 @@ func hasPeer(id string) bool {
 		return false
 	}
 	return true
+}
+
+// crypto tells whether an IOS message comes from a facility that speaks of VPN peers; others
+// have peers of their own (NTP, BGP).
+func crypto(id string) bool {
+	for _, f := range [...]string{"CRYPTO-", "IKEV2-", "IPSEC-", "ISAKMP-", "VPN_HW-", "VPN-", "CERM-", "PKI-", "GDOI-", "DMVPN-", "ACE-", "IOSXE-"} {
+		if strings.HasPrefix(id, f) {
+			return true
+		}
+	}
+	return false
 }
 
 // assignment reads "Key = value," at the start of s.

@@ -8,6 +8,7 @@ package syslog
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,18 +47,33 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 		last   int // physical length of its last line
 		open   bool
 		in     scanner
+		done   int // lines looked at
+		clean  = true
 	)
 	finish := func() {
 		if open {
+			if len(events) == cap(events) { // grow once to what the rest of the text will need
+				need := len(events)*len(lines)/max(done, 1) + len(events)/8 + 8
+				events = slices.Grow(events, min(need, len(lines))-len(events)+1)
+			}
 			events = append(events, in.event(cur, text, source, at))
 			open = false
 		}
 	}
-	for _, l := range lines {
+	keep := func(l facts.Line) {
+		if clean { // nothing but left-over lines so far: they stand side by side in the input
+			rest = lines[: len(rest)+1 : len(rest)+1]
+			return
+		}
+		rest = append(rest, l)
+	}
+	for i, l := range lines {
+		done = i
+		clean = clean && len(rest) == i
 		raw := strings.TrimRight(l.Text, " \t\r")
 		if raw == "" {
 			finish()
-			rest = append(rest, l)
+			keep(l)
 			continue
 		}
 		if s, ok := classify(raw); ok {
@@ -81,7 +97,7 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 			cur, text, at, joined, last, open = s, raw, l.N, 1, len(l.Text), true
 			continue
 		}
-		rest = append(rest, l)
+		keep(l)
 	}
 	finish()
 	return events, rest
