@@ -459,7 +459,7 @@ func TestRepair(t *testing.T) {
 		b.gate.open["p1"] = 1
 		r := repairOf(t, b, "london-lima", "hq-asa", "clear-ike-sa")
 		before, out, err := b.fleet.Repair(ctx, "hq-asa", r)
-		if err != nil || len(before) == 0 || !strings.HasPrefix(out.Command, "clear crypto ikev1 sa ") {
+		if err != nil || len(before) == 0 || !strings.HasPrefix(out.Command, "clear crypto isakmp sa ") {
 			t.Fatalf("%v %+v", err, out)
 		}
 		_, _, err = b.fleet.Repair(ctx, "hq-asa", r)
@@ -514,7 +514,7 @@ func TestRepair(t *testing.T) {
 	t.Run("input lost on the way", func(t *testing.T) {
 		b := newBench(t, func(c *inventory.Config) { c.SSH.CommandTimeout = time.Second })
 		b.gate.open["p1"] = 1
-		b.lab.Device("hq-asa").LoseInputAfter("clear crypto ikev1 sa")
+		b.lab.Device("hq-asa").LoseInputAfter("clear crypto isakmp sa")
 		_, _, err := b.fleet.Repair(ctx, "hq-asa", repairOf(t, b, "london-lima", "hq-asa", "clear-ike-sa"))
 		if e := fate(t, err); e.Fate != devices.NotSent || !e.Claimed {
 			t.Errorf("%v", err)

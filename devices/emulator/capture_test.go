@@ -326,7 +326,7 @@ func TestCapturesFitTheTunnelsState(t *testing.T) {
 		t.Errorf("healthy: %v\n%s", s, texts(healthy))
 	}
 	hq.run(hp, "capture C interface outside"+fmt.Sprintf(both, "203.0.113.26"))
-	hq.run(hp, "clear crypto ikev1 sa 203.0.113.26")
+	hq.run(hp, "clear crypto isakmp sa 203.0.113.26")
 	clk.forward(time.Second)
 	hq.run(hp, "ping inside 10.30.0.1")
 	clk.forward(20 * time.Second)

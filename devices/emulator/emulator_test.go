@@ -193,13 +193,13 @@ func TestTunnelsAsTheirDevicesListThem(t *testing.T) {
 		device, command string
 		want, not       []string
 	}{
-		{"hq-asa", "show crypto ikev1 sa", []string{"IKEv1 SAs:", "Total IKE SA: 4", "AM_TM_INIT_MODECFG_V6H", "MM_WAIT_MSG5", "IKE Peer: 203.0.113.26\n    Type    : L2L             Role    : initiator \n    Rekey   : no              State   : MM_ACTIVE"}, nil},
-		{"hq-asa", "sh cry isa sa det", []string{"Lifetime: 86400", "There are no IKEv2 SAs"}, nil},
+		{"hq-asa", "show crypto isakmp sa", []string{"Active SA:", "Total IKE SA: 4", "AM_TM_INIT_MODECFG_V6H", "MM_WAIT_MSG5", "IKE Peer: 203.0.113.26\n    Type    : L2L             Role    : initiator \n    Rekey   : no              State   : MM_ACTIVE"}, nil},
+		{"hq-asa", "sh cry isa sa det", []string{"Lifetime: 86400", "Total IKE SA: 4"}, nil},
 		{"hq-asa", "show crypto ipsec sa peer 203.0.113.26", []string{"current_peer: 203.0.113.26", "#pkts encaps: ", "current outbound spi: 91F36BCC"}, []string{"203.0.113.34"}},
 		{"hq-asa", "show crypto ipsec sa peer 203.0.113.10", []string{"There are no ipsec sas"}, nil},
 		{"hq-asa", "show vpn-sessiondb detail l2l filter ipaddress 203.0.113.34", []string{"Session Type: LAN-to-LAN Detailed", "Connection   : 203.0.113.34"}, nil},
 		{"hq-asa", "show logging | include 203.0.113.42", []string{"mismatched pre-shared key"}, []string{"203.0.113.10"}},
-		{"hq-asa", "show running-config tunnel-group", []string{"ikev1 pre-shared-key *****", "tunnel-group EZ-PAP type remote-access"}, nil},
+		{"hq-asa", "show running-config tunnel-group", []string{"pre-shared-key *", "tunnel-group EZ-PAP type remote-access"}, nil},
 		{"hq-asa", "show running-config all sysopt", []string{"sysopt connection permit-vpn", "sysopt connection tcpmss 1350"}, []string{"tcpmss 1380"}},
 		{"pap-asa", "show crypto isakmp sa", []string{"Total IKE SA: 1", "AM_TM_INIT_XAUTH_V6C", "Type    : user"}, []string{"IKEv1"}},
 		{"pap-asa", "show crypto ikev1 sa", []string{"ERROR: % Invalid input detected at '^' marker."}, nil},

@@ -102,8 +102,8 @@ func TestStaleSAIsHealedByClearingItsHolder(t *testing.T) {
 		t.Fatalf("state %s", l.TunnelState("london-lima"))
 	}
 
-	hq.run(hp, "clear crypto ikev1 sa 203.0.113.26")
-	if out := hq.run(hp, "show crypto ikev1 sa"); strings.Contains(out, "203.0.113.26") || !strings.Contains(out, "203.0.113.34") {
+	hq.run(hp, "clear crypto isakmp sa 203.0.113.26")
+	if out := hq.run(hp, "show crypto isakmp sa"); strings.Contains(out, "203.0.113.26") || !strings.Contains(out, "203.0.113.34") {
 		t.Errorf("after the clear:\n%s", out)
 	}
 	if out := hq.run(hp, "ping inside 10.30.0.1 repeat 5"); !strings.Contains(out, "?!!!!\nSuccess rate is 80 percent (4/5)") {
@@ -125,7 +125,7 @@ func TestStaleSAIsHealedByClearingItsHolder(t *testing.T) {
 	if out := hq.run(hp, "show logging | include 203.0.113.26"); !strings.Contains(out, "Reason: Administrator Reset") || strings.Count(out, "PHASE 2 COMPLETED") != 2 {
 		t.Errorf("hq's log: %s", out)
 	}
-	if out := hq.run(hp, "show logging | include 111008"); !strings.Contains(out, "User 'vpnbot' executed the 'clear crypto ikev1 sa 203.0.113.26' command.") {
+	if out := hq.run(hp, "show logging | include 111008"); !strings.Contains(out, "User 'vpnbot' executed the 'clear crypto isakmp sa 203.0.113.26' command.") {
 		t.Errorf("hq's log: %s", out)
 	}
 	if n := l.Device("hq-asa").Clears(); n != 1 {
@@ -138,7 +138,7 @@ func TestWhatEachClearDrops(t *testing.T) {
 		device, line string
 		down         []string // tunnels that are down afterwards
 	}{
-		{"hq-asa", "clear crypto ikev1 sa 203.0.113.34", []string{"london-oslo"}},
+		{"hq-asa", "clear crypto isakmp sa 203.0.113.34", []string{"london-oslo"}},
 		{"hq-asa", "clear crypto isakmp sa 203.0.113.34", []string{"london-oslo"}},
 		{"hq-asa", "clear crypto ipsec sa peer 203.0.113.34", []string{"london-oslo"}},
 		{"hq-asa", "vpn-sessiondb logoff ipaddress 203.0.113.26 noconfirm", []string{"london-lima"}},
@@ -195,21 +195,21 @@ func TestNegotiationsThatCannotSucceedComeBack(t *testing.T) {
 	clk := newClock()
 	l := start(t, emulator.Options{Now: clk.Now, Scenario: "london-pap", Dir: sharedKeys})
 	hq, hp := open(t, l.Device("hq-asa"))
-	hq.run(hp, "clear crypto ikev1 sa 203.0.113.10")
-	if out := hq.run(hp, "show crypto ikev1 sa"); !strings.Contains(out, "There are no IKEv1 SAs") {
+	hq.run(hp, "clear crypto isakmp sa 203.0.113.10")
+	if out := hq.run(hp, "show crypto isakmp sa"); !strings.Contains(out, "There are no isakmp sas") {
 		t.Fatalf("after the clear: %s", out)
 	}
 	clk.forward(5 * time.Second)
-	if out := hq.run(hp, "show crypto ikev1 sa"); !strings.Contains(out, "AM_TM_INIT_MODECFG_V6H") {
+	if out := hq.run(hp, "show crypto isakmp sa"); !strings.Contains(out, "AM_TM_INIT_MODECFG_V6H") {
 		t.Errorf("the client did not try again: %s", out)
 	}
 	if out := hq.run(hp, "ping inside 10.20.0.1"); !strings.Contains(out, "0 percent") {
 		t.Errorf("ping: %s", out)
 	}
 	l.Leads("london-pap", emulator.Up) // the ISP repaired its path
-	hq.run(hp, "clear crypto ikev1 sa 203.0.113.10")
+	hq.run(hp, "clear crypto isakmp sa 203.0.113.10")
 	clk.forward(5 * time.Second)
-	if out := hq.run(hp, "show crypto ikev1 sa"); !strings.Contains(out, "AM_ACTIVE") {
+	if out := hq.run(hp, "show crypto isakmp sa"); !strings.Contains(out, "AM_ACTIVE") {
 		t.Errorf("after the repair: %s", out)
 	}
 	if out := hq.run(hp, "show crypto ipsec sa peer 203.0.113.10"); !strings.Contains(out, "username: pap-hw") {
@@ -228,7 +228,7 @@ func TestRebootLeavesAStaleSAAtThePeer(t *testing.T) {
 	}
 	hq, hp := open(t, l.Device("hq-asa"))
 	oslo, op := open(t, l.Device("oslo-asa"))
-	if out := hq.run(hp, "show crypto ikev1 sa"); !strings.Contains(out, "MM_ACTIVE") {
+	if out := hq.run(hp, "show crypto isakmp sa"); !strings.Contains(out, "MM_ACTIVE") {
 		t.Errorf("hq: %s", out)
 	}
 	if out := oslo.run(op, "show crypto ikev1 sa"); !strings.Contains(out, "There are no IKEv1 SAs") {
@@ -319,7 +319,7 @@ func TestConcurrentSessionsSeeOneState(t *testing.T) {
 					c.run(prompt, "show crypto ipsec sa")
 					c.run(prompt, fmt.Sprintf("capture VB-x%d%d interface outside match ip any any", i, n))
 					if i == 0 {
-						c.run(prompt, "clear crypto ikev1 sa "+peer)
+						c.run(prompt, "clear crypto isakmp sa "+peer)
 					}
 					c.run(prompt, "ping inside 10.1.0.1")
 					c.run(prompt, "ping inside 10.40.0.1")

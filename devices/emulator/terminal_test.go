@@ -301,13 +301,13 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("a line that arrives cut short", func(t *testing.T) {
 		c, prompt := open(t, d)
-		d.LoseInputAfter("clear crypto ikev1 sa")
+		d.LoseInputAfter("clear crypto isakmp sa")
 		out := c.run(prompt, "show version")
 		if !strings.Contains(out, "Software Version") {
 			t.Errorf("other lines are cut too: %s", out)
 		}
-		c.send("clear crypto ikev1 sa 203.0.113.34")
-		if out := c.expect("clear crypto ikev1 sa"); strings.Contains(out, "203") {
+		c.send("clear crypto isakmp sa 203.0.113.34")
+		if out := c.expect("clear crypto isakmp sa"); strings.Contains(out, "203") {
 			t.Errorf("echo %q", out)
 		}
 		c.send("\x15\r")
