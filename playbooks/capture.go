@@ -99,7 +99,10 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 			if k > 0 && !x.strangers(d, x.tunnel.Ends[i].Address, x.peer(i)) {
 				continue // the second filter saw nothing that the first did not
 			}
-			c := capture{device: name, name: d.Name, data: d.Data, dump: d.Kind == "dump"}
+			c := capture{device: name, name: strings.ReplaceAll(x.tunnel.Ends[i].Interface, "/", "-"), data: d.Data, dump: d.Kind == "dump"}
+			if k > 0 || c.name == "" {
+				c.name = d.Name
+			}
 			if c.dump {
 				c.name = "show capture " + d.Name + " dump"
 			}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestDemo is the whole product as a newcomer uses it: the demo's page in a real browser,
+// a diagnosis with captures, a proposal that its requester cannot approve, the approval by
+// another person, and the verified repair. Screenshots are kept when it fails, or always
+// in the folder that DEMO_SHOTS names.
+func TestDemo(t *testing.T) {
+	chromium := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			chromium = p
+			break
+		}
+	}
+	if chromium == "" {
+		t.Skip("no Chromium found: install the package chromium (test.sh does)")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	out, in := io.Pipe()
+	done := make(chan int, 1)
+	var log strings.Builder
+	go func() {
+		code := run(ctx, []string{"demo", "--listen", "127.0.0.1:0", "--dir", t.TempDir()}, streams{in: strings.NewReader(""), out: in, err: &log})
+		in.Close()
+		done <- code
+	}()
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the demo printed no address: %v", err)
+	}
+	address = strings.TrimSpace(address)
+	if !strings.HasPrefix(address, "http://127.0.0.1:") {
+		t.Fatalf("first line of standard output is %q, want the page's address alone", address)
+	}
+
+	p := openPage(t, ctx, chromium, address)
+	p.command("/vpn diagnose london-pap")
+	p.waitFor("the lost fragments", 90*time.Second, "london-pap", "fragments", "AM_TM_INIT_MODECFG_V6H", "AM_TM_INIT_XAUTH_V6C", "packet")
+	p.shot("1-london-pap")
+
+	p.command("/vpn diagnose london-lima")
+	p.waitFor("the proposal", 60*time.Second, "stale SA", "clear crypto isakmp sa 203.0.113.26")
+	p.do("scroll to the proposal", chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
+	p.shot("2-proposal")
+
+	p.approve()
+	p.do("the requester is refused", chromedp.WaitVisible(`[data-testid=message][data-ephemeral]`))
+	p.shot("3-own-approval-refused")
+
+	p.do("become Boris", chromedp.Evaluate[chromedp.Void](`{const s=document.querySelector('[data-testid=user-switch]'); s.value="U000BORIS"; s.dispatchEvent(new Event('change'))}`),
+		chromedp.WaitReady(`body[data-user=U000BORIS]`), chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
+	p.approve()
+	p.waitFor("the verified repair", 90*time.Second, "helped")
+	p.shot("4-verified")
+
+	cancel()
+	select {
+	case code := <-done:
+		if code != statusDone {
+			t.Errorf("the demo ended with status %d\n%s", code, log.String())
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the demo does not stop")
+	}
+}
+
+// demoPage is the workspace's page in a browser.
+type demoPage struct {
+	t   *testing.T
+	ctx context.Context
+	dir string
+}
+
+func openPage(t *testing.T, ctx context.Context, chromium, address string) *demoPage {
+	t.Helper()
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.WindowSize(1280, 900), chromedp.Flag("disable-dev-shm-usage", true))
+	actx, cancelAlloc := chromedp.NewExecAllocator(ctx, opts...)
+	bctx, cancelTab := chromedp.NewContext(actx)
+	t.Cleanup(func() { cancelTab(); cancelAlloc() })
+	p := &demoPage{t: t, ctx: bctx, dir: os.Getenv("DEMO_SHOTS")}
+	if p.dir == "" {
+		p.dir = filepath.Join(os.TempDir(), fmt.Sprintf("vpnbot-demo-%d", os.Getpid()))
+		t.Cleanup(func() {
+			if !t.Failed() {
+				os.RemoveAll(p.dir)
+			}
+		})
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The browser lives as long as the context of its first action.
+	if err := chromedp.Do(bctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(address), chromedp.WaitVisible(`[data-testid=composer]`)); err != nil {
+		t.Fatalf("open the page: %v", err)
+	}
+	return p
+}
+
+func (p *demoPage) do(what string, actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 60*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.fail("%s: %v", what, err)
+	}
+}
+
+// fail keeps what the page shows.
+func (p *demoPage) fail(format string, args ...any) {
+	p.t.Helper()
+	p.shot("failed")
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`document.querySelector('[data-testid=messages]').innerText`))
+	p.t.Fatalf("%s\nscreenshots are in %s; the page shows:\n%s", fmt.Sprintf(format, args...), p.dir, text)
+}
+
+func (p *demoPage) shot(name string) {
+	b, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.dir, name+".png"), b, 0o600)
+	}
+	if err != nil {
+		p.t.Logf("no screenshot %s: %v", name, err)
+	}
+}
+
+func (p *demoPage) command(line string) {
+	p.t.Helper()
+	p.do(line, chromedp.SendKeys(`[data-testid=composer]`, line+"\n"))
+}
+
+// approve presses the newest proposal's button and says yes to its confirmation.
+func (p *demoPage) approve() {
+	p.t.Helper()
+	p.do("press Approve", chromedp.Evaluate[chromedp.Void](`{const b=[...document.querySelectorAll('[data-action-id="approval.approve"]')].pop(); b.scrollIntoView(); b.click()}`),
+		chromedp.WaitVisible(`[data-testid=confirm-yes]`), chromedp.Click(`[data-testid=confirm-yes]`))
+}
+
+// waitFor waits until one message of the channel holds all texts.
+func (p *demoPage) waitFor(what string, limit time.Duration, texts ...string) {
+	p.t.Helper()
+	quoted := make([]string, len(texts))
+	for i, s := range texts {
+		quoted[i] = fmt.Sprintf("%q", strings.ToLower(s))
+	}
+	js := fmt.Sprintf(`[...document.querySelectorAll('[data-testid=messages] [data-testid=message]')].some(m => [%s].every(s => m.innerText.toLowerCase().includes(s)))`, strings.Join(quoted, ","))
+	ctx, cancel := context.WithTimeout(p.ctx, limit)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](js)); err != nil {
+		p.fail("waiting for %s: no message with %q: %v", what, texts, err)
+	}
+}
