@@ -497,8 +497,10 @@ out id=0xd613ea40, priority=70, domain=encrypt, deny=false
         src ip=10.1.0.0, mask=255.255.255.0, port=0
         dst ip=10.2.0.0, mask=255.255.255.0, port=0
 hq# sh capture IKE
-0 packet captured
-0 packet shown
+2 packets captured
+   1: 11:32:03.012345 802.1Q vlan#2 P0 192.0.2.9.500 > 198.51.100.1.500:  udp 168
+   2: 11:32:11.012345 192.0.2.9.500 > 198.51.100.1.500:  udp 168
+2 packets shown
 hq# sh clock
 10:20:11.123 CET Mon Mar 5 2012
 hq# ping inside 10.2.0.5 size 1400
@@ -545,7 +547,7 @@ hq#
 	}
 	want := []string{"asp-drop|vpn-context-expired|17|-1", "memory|free|9812344|268435456", "memory|used|258623112|268435456", "ip-local-pool|POOL|0|3", "version|uptime|0|-1", "version|inside-hosts|50|-1", "shun|192.0.2.9|-1|-1",
 		"local-host|hosts|50|50", "local-host|inside|50|50", "local-host|inside denied|12|-1", "xlate|in-use|1|-1", "xlate|10.1.0.9/500 198.51.100.1/500|1|-1", "aaa-server|RAD 10.1.0.5 status|-1|-1", "aaa-server|RAD 10.1.0.5 pending requests|0|-1", "aaa-server|RAD 10.1.0.5 timeouts|9|-1",
-		"asp-classify|encrypt 10.1.0.0/255.255.255.0 10.2.0.0/255.255.255.0|5|-1", "capture|IKE packets|0|-1", "access-list|VPN-A 1|7|-1", "nat|1 (inside) to (outside) source static lan lan destination static far far|5|-1", "nat|1 (inside) to (outside) source static lan lan destination static far far untranslate|7|-1"}
+		"asp-classify|encrypt 10.1.0.0/255.255.255.0 10.2.0.0/255.255.255.0|5|-1", "capture|IKE packets|2|-1", "capture-flow|192.0.2.9.500 > 198.51.100.1.500 udp|2|-1", "access-list|VPN-A 1|7|-1", "nat|1 (inside) to (outside) source static lan lan destination static far far|5|-1", "nat|1 (inside) to (outside) source static lan lan destination static far far untranslate|7|-1"}
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("counters\n%s\nwant\n%s", g, w)
 	}

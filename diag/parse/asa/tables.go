@@ -85,9 +85,19 @@ func (p *reader) memory() {
 		}
 	}
 	for _, k := range []string{"free", "used"} {
-		if v, ok := value[k]; ok && v != facts.NotShown {
-			p.counter("memory", k, v, total, lines[k].Text, lines[k])
+		v, ok := value[k]
+		if !ok || v == facts.NotShown {
+			continue
 		}
+		limit := total
+		if limit == facts.NotShown { // a filtered answer still has the percentage
+			if _, pct, found := strings.Cut(lines[k].Text, "("); found {
+				if n := count(strings.TrimSpace(pct)); n > 0 {
+					limit = v / n * 100
+				}
+			}
+		}
+		p.counter("memory", k, v, limit, lines[k].Text, lines[k])
 	}
 }
 
@@ -307,7 +317,7 @@ func (p *reader) aaaServer() {
 	for _, l := range p.out.Text {
 		t := strings.TrimSpace(l.Text)
 		if rest, ok := strings.CutPrefix(t, "Number of "); ok {
-			i := strings.LastIndexByte(rest, ' ')
+			i := strings.LastIndexAny(rest, " \t")
 			if i > 0 && count(rest[i+1:]) >= 0 {
 				p.counter("aaa-server", strings.TrimSpace(group+" "+addr+" "+strings.TrimSpace(rest[:i])), count(rest[i+1:]), facts.NotShown, t, l)
 			}
@@ -430,9 +440,17 @@ func (p *reader) logging() {
 	}
 }
 
-// capture reads show capture: the captures that exist with their bytes; of one capture's
-// packets only their number is read here.
+// capture reads show capture: the captures that exist with their bytes; of the packets that
+// one prints line by line how many went from whom to whom.
 func (p *reader) capture() {
+	type flow struct{ src, dst, proto string }
+	flows, first := map[flow]int64{}, map[flow]facts.Line{}
+	var order []flow
+	defer func() {
+		for _, k := range order {
+			p.counter("capture-flow", k.src+" > "+k.dst+" "+k.proto, flows[k], facts.NotShown, first[k].Text, first[k])
+		}
+	}()
 	name := ""
 	if f := strings.Fields(p.out.Typed); len(f) > 2 {
 		name = f[2]
@@ -445,6 +463,24 @@ func (p *reader) capture() {
 				n = count(b)
 			}
 			p.counter("capture", firstWord(rest), n, facts.NotShown, t, l)
+			continue
+		}
+		// 1: 11:32:03.012345 192.0.2.9.500 > 198.51.100.1.500:  udp 168
+		if f := strings.Fields(t); len(f) >= 6 && strings.HasSuffix(f[0], ":") && count(f[0]) > 0 {
+			for i := 2; i+2 < len(f) && i < 8; i++ {
+				if f[i] == ">" {
+					k := flow{f[i-1], strings.TrimSuffix(f[i+1], ":"), strings.TrimSuffix(f[i+2], ":")}
+					if _, ok := flows[k]; !ok {
+						if len(flows) >= maxRows {
+							break
+						}
+						order = append(order, k)
+						first[k] = l
+					}
+					flows[k]++
+					break
+				}
+			}
 			continue
 		}
 		if n, what, ok := strings.Cut(t, " packet"); ok && strings.HasSuffix(what, "captured") && count(n) >= 0 {
@@ -520,6 +556,8 @@ func (p *reader) ping() {
 		t := strings.TrimSpace(l.Text)
 		switch {
 		case t == "" || strings.HasPrefix(t, "Type escape"):
+		case cur == nil && strings.HasPrefix(t, "Interface:"): // the dialogue of a bare ping
+			iface = strings.TrimSpace(t[len("Interface:"):])
 		case strings.HasPrefix(t, "Sending "):
 			flush()
 			cur = &facts.Ping{Source: iface, MillisRT: -1, Place: p.place(l)}
