@@ -47,9 +47,9 @@ func (r *reading) device(g *group) *facts.Device {
 	for i := range g.texts {
 		t := &g.texts[i]
 		secret = secret || strings.Contains(t.body, redact.Mask+"[")
-		before := used(dev)
+		before := used(dev) + len(r.set.Captures)
 		r.parse(dev, t)
-		if used(dev) == before && strings.TrimSpace(t.body) != "" {
+		if used(dev)+len(r.set.Captures) == before && strings.TrimSpace(t.body) != "" {
 			r.fail(t.source, 0, "not-understood", "nothing in this text was recognised as VPN evidence")
 		}
 		t.body = ""
@@ -165,10 +165,7 @@ func parse(dev *facts.Device, o facts.Output) bool {
 
 // free reads lines that stand behind no prompt.
 func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
-	if r.dumped(dev, &o) {
-		dev.Outputs = append(dev.Outputs, o)
-		return
-	}
+	r.dumped(dev, &o) // and what else stands in the text
 	source := o.Place.Source
 	var events []facts.Event
 	var lines []facts.Line

@@ -225,6 +225,25 @@ func TestLiveAndSavedAreTheSame(t *testing.T) {
 	}
 }
 
+// dumpText is an ASA's dump of one small UDP packet.
+const dumpText = "1 packet captured\n   1: 10:00:00.000000       10.0.0.1.500 > 10.0.0.2.500:  udp 4 \n0x0000   a453 0ef3 7fc0 74ad 98e5 0004 0800 4500        .S....t.......E.\n0x0010   0020 0001 0000 4011 66ca 0a00 0001 0a00        . ....@.f.......\n0x0020   0002 01f4 01f4 000c 0000 3031 3233             ..........0123\n1 packet shown\n"
+
+func TestDumps(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"in a session": {"hq/s.txt": "hq# show capture OUT dump\n" + dumpText + "hq# show clock\n10:00:00.000 UTC Fri Jan 2 2026\n"},
+		"alone":        {"hq/out.txt": dumpText},
+		"among others": {"hq/all.txt": ikeTable + dumpText},
+	} {
+		set := read(t, put(t, files))
+		if len(set.Captures) != 1 || set.Captures[0].Device != "hq" || set.Captures[0].Packets != 1 || len(set.Errors) != 0 {
+			t.Errorf("%s: %d captures, errors %v", name, len(set.Captures), set.Errors)
+		}
+		if name == "among others" && len(set.Devices[0].IKE) != 1 {
+			t.Errorf("%s: the table beside the dump was lost", name)
+		}
+	}
+}
+
 // Numbers of two saved runs must not be taken for one another's.
 func TestOrdinalsOfTwoBundles(t *testing.T) {
 	key := func(n int) string {

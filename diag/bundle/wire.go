@@ -42,9 +42,6 @@ func (r *reading) dumped(dev *facts.Device, o *facts.Output) bool {
 	if !asked && (o.Command != "" || !looksDumped(o.Text)) {
 		return false
 	}
-	if asked && !looksDumped(o.Text) {
-		return false
-	}
 	var b strings.Builder
 	for _, l := range o.Text {
 		b.WriteString(l.Text)
@@ -63,16 +60,36 @@ func (r *reading) dumped(dev *facts.Device, o *facts.Output) bool {
 	return true
 }
 
-// looksDumped tells whether lines hold "0x0000   4500 0054 ..." rows.
+// looksDumped tells whether lines hold rows of a hex dump: "0x0000 4500 0054 ...",
+// "67F3CC80: 0012 ...", "0000:  00 12 ...".
 func looksDumped(lines []facts.Line) bool {
-	rows := 0
 	for i := range lines {
 		t := strings.TrimSpace(lines[i].Text)
-		if len(t) > 12 && (strings.HasPrefix(t, "0x0000") || strings.HasPrefix(t, "0x0010") || strings.HasPrefix(t, "0000:") || strings.HasPrefix(t, "0000  ") || strings.HasPrefix(t, "0010:") || strings.HasPrefix(t, "0010  ")) {
-			if rows++; rows >= 1 {
-				return true
-			}
+		if len(t) < 12 {
+			continue
+		}
+		n := 0
+		if strings.HasPrefix(t, "0x") {
+			n = 2
+		}
+		from := n
+		for n < len(t) && n-from < 9 && hexDigit(t[n]) {
+			n++
+		}
+		if n-from != 4 && n-from != 8 || n+3 >= len(t) {
+			continue
+		}
+		if t[n] != ':' && t[n] != ' ' && t[n] != '\t' || t[n] != ':' && from == 0 && !strings.HasPrefix(t, "0000") {
+			continue
+		}
+		rest := strings.TrimLeft(t[n+1:], " \t")
+		if len(rest) > 4 && hexDigit(rest[0]) && hexDigit(rest[1]) && (rest[2] == ' ' || hexDigit(rest[2]) && hexDigit(rest[3])) {
+			return true
 		}
 	}
 	return false
+}
+
+func hexDigit(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
