@@ -59,6 +59,7 @@ type network struct {
 	runs   int
 	gate   chan struct{} // when set, runs wait for it
 	panics bool
+	lose   bool // Execute ends after the claim without saying how
 	find   map[string]report.Finding
 	errs   map[string][]report.Error
 }
@@ -142,6 +143,9 @@ func (n *network) Execute(ctx context.Context, p playbooks.Proposal, update func
 		n.state[p.Tunnel] = report.Up
 		delete(n.find, p.Tunnel)
 		n.mu.Unlock()
+		if n.lose {
+			return playbooks.Outcome{}, errors.New("the session was cut")
+		}
 		out.Commands[i].State = "succeeded"
 	}
 	update(playbooks.Update{Step: "verify", About: "verify", State: playbooks.Running})
@@ -186,6 +190,7 @@ func (o *office) config() bot.Config {
 
 func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *office {
 	t.Helper()
+	t.Parallel()
 	ctx := context.Background()
 	ws, err := workspace.Start(ctx, opts)
 	if err != nil {
@@ -240,6 +245,12 @@ func (o *office) start() {
 	o.store, o.net.store = st, st
 	log := slog.New(slog.NewTextHandler(testLog{o.t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	o.bot, err = bot.New(bot.Options{Config: o.cfg, Runner: o.net, Inventory: inv, Store: st, Logger: log,
+		Analyze: func(_ context.Context, files []playbooks.File) (*playbooks.Result, error) {
+			f := lostFragments
+			f.Tunnel = "198.51.100.1,203.0.113.10"
+			f.Explanation = fmt.Sprintf("%s: %d bytes", files[0].Name, len(files[0].Data))
+			return &playbooks.Result{Report: report.Report{Findings: []report.Finding{f}}}, nil
+		},
 		Explain: func(s string) string { return "It means: " + s },
 		Books:   []bot.Playbook{{Name: "diagnose", About: "finds out"}}})
 	if err != nil {
@@ -357,6 +368,58 @@ func (o *office) fine() {
 		}
 		if m.BotID != "" && strings.TrimSpace(m.Text) == "" && len(m.Files) == 0 {
 			o.t.Errorf("message %s has no text", m.TS)
+		}
+	}
+}
+
+// eventually waits for something that Slack does not see.
+func (o *office) eventually(what string, cond func() bool) {
+	o.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			o.t.Fatalf("waited for %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// whispers are the answers that only user reads, oldest first.
+func (o *office) whispers(user string) (out []workspace.Message) {
+	for _, m := range o.ws.Messages("") {
+		if m.Ephemeral == user {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// files counts the files in a message's thread.
+func (o *office) files(card workspace.Message) (n int) {
+	for _, m := range o.ws.Messages("") {
+		if m.ThreadTS == card.TS {
+			n += len(m.Files)
+		}
+	}
+	return n
+}
+
+// noneTwice checks that no message of the bot and no file stands there twice.
+func (o *office) noneTwice() {
+	o.t.Helper()
+	keys, files := map[string]string{}, map[string]int{}
+	for _, m := range o.ws.Messages("") {
+		if meta, ok := m.Metadata.(map[string]any); ok && m.Ephemeral == "" {
+			key := fmt.Sprint(meta["event_payload"])
+			if other, ok := keys[key]; ok {
+				o.t.Errorf("messages %s and %s are the same: %s", other, m.TS, m.Text)
+			}
+			keys[key] = m.TS
+		}
+		for _, f := range m.Files {
+			if files[m.ThreadTS+f.Name]++; files[m.ThreadTS+f.Name] > 1 {
+				o.t.Errorf("file %s was shared twice", f.Name)
+			}
 		}
 	}
 }

@@ -96,6 +96,10 @@ func ProposalCard(p Proposal) Message {
 			t, _ := fence(append(append([]string{"before:"}, strings.Split(p.Outcome.Before, "\n")...), append([]string{"after:"}, strings.Split(p.Outcome.After, "\n")...)...), 2500)
 			b.add(section("*Verification*\n" + t))
 		}
+		if rep := p.Outcome.Report; rep != nil && len(rep.Findings) > 0 && (p.Outcome.Verified == "not-helped" || p.Outcome.Verified == "relapsed") {
+			f := rep.Findings[0]
+			b.add(section(fmt.Sprintf("*Next candidate:* %s (confidence %d %%)", words(f.Title, 300), int(f.Confidence*100+0.5))))
+		}
 		if p.State == approval.Unknown {
 			s := "It is not repeated by itself. Please look at the tunnel; another try is a new proposal."
 			if p.Now != "" {

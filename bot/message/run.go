@@ -2,7 +2,6 @@ package message
 
 import (
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -186,7 +185,7 @@ func Verdict(r Run) Message {
 		b.add(section("No repair is proposed: " + prose(r.Refusal, 500)))
 	}
 	if r.Proposed {
-		b.add(section("A repair is proposed; it waits for approval."))
+		b.add(section("A repair was proposed; its own card says how it goes."))
 	}
 	if len(fs) > 1 {
 		var more []string
@@ -241,9 +240,9 @@ func where(e report.Evidence) string {
 	src := cut(clean(e.Source, false), 80)
 	switch {
 	case e.Packet != nil && *e.Packet > 0:
-		return fmt.Sprintf("%s packet %d", path.Base(src), *e.Packet)
+		return fmt.Sprintf("%s packet %d", src, *e.Packet)
 	case e.Packet != nil:
-		return path.Base(src) + " (whole capture)"
+		return src + " (whole capture)"
 	case e.Line > 0:
 		return fmt.Sprintf("%s:%d", src, e.Line)
 	}
