@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+
 	"vpnbot/diag/facts"
 )
 
@@ -21,6 +23,14 @@ func summary(d *facts.Device) string {
 		fmt.Fprintf(&b, " config{lines=%d complete=%v if=%d map=%d bind=%d ts=%d pol=%d en=%d keys=%d tg=%d gp=%d acl=%d obj=%d nat=%d routes=%d pools=%d set=%d}", len(c.Lines), c.Complete, len(c.Interfaces), len(c.MapEntries), len(c.MapBindings), len(c.TransformSets), len(c.IKEPolicies), len(c.IKEEnabled), len(c.Keys), len(c.TunnelGroups), len(c.GroupPolicies), len(c.ACLs), len(c.Objects), len(c.NAT), len(c.Routes), len(c.Pools), len(c.Settings))
 	}
 	return b.String()
+}
+
+func lineCount(dev *facts.Device) int {
+	n := 100 + len(dev.Events)
+	for _, o := range dev.Outputs {
+		n += len(o.Text)
+	}
+	return n
 }
 
 // TestShared reads the example bundles when they lie beside the checkout.
@@ -39,7 +49,24 @@ func TestShared(t *testing.T) {
 			t.Errorf("%s: %v", d.Name(), err)
 			continue
 		}
+		expect, _ := os.ReadFile(filepath.Join(root, d.Name(), "expect.yaml"))
+		var x struct{ Secrets []string }
+		if err := yaml.Unmarshal(expect, &x); err != nil {
+			t.Errorf("%s: %v", d.Name(), err)
+		}
 		for _, dev := range set.Devices {
+			text := fmt.Sprintf("%+v", *dev)
+			if dev.Config != nil {
+				text += fmt.Sprintf("%+v", *dev.Config)
+			}
+			for _, secret := range append(x.Secrets, "****[h:") {
+				if strings.Contains(text, secret) {
+					t.Errorf("%s: %q is left in the facts", d.Name(), secret)
+				}
+			}
+			if dev.Skipped*20 > lineCount(dev) {
+				t.Errorf("%s %s: %d lines skipped", d.Name(), dev.Name, dev.Skipped)
+			}
 			t.Logf("%s %s", d.Name(), summary(dev))
 			for _, o := range dev.Outputs {
 				t.Logf("     %s:%d %q | %q %d lines refused=%v empty=%v", o.Place.Source, o.Place.Line, o.Command, o.Filter, len(o.Text), o.Refused, o.Empty)
