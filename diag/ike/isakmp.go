@@ -112,7 +112,7 @@ const (
 // as it was captured. Nothing of b is kept but names and numbers.
 func decode(b []byte, h *header, e ends, d *decoded) {
 	d.reset()
-	end := int(min(h.length, int64(len(b))))
+	end := max(int(min(h.length, int64(len(b)))), headerLen)
 	whole := int64(len(b)) >= h.length
 	body := b[headerLen:end]
 	if h.major == 1 && h.flags&flagEncrypted != 0 && h.next != p1Fragment {

@@ -97,6 +97,9 @@ func secrets(b []byte) [][]byte {
 			add(p.data[8:])
 		case p.proto == protoUDP && len(p.data) > 8:
 			secretParts(p.data[8:], add)
+			if len(p.data) > 24 && binary.BigEndian.Uint16(p.data) == 4500 && binary.BigEndian.Uint32(p.data[8:]) != 0 {
+				add(p.data[16:])
+			}
 		case p.proto == protoTCP && len(p.data) > 20+8+ctcpTrailer:
 			pl := p.data[int(p.data[12]>>4)*4:]
 			if len(pl) > 8+ctcpTrailer {
@@ -171,7 +174,9 @@ func TestReduceAgainstTshark(t *testing.T) {
 		t.Skip("runs tshark")
 	}
 	for _, path := range captures(t, "testdata") {
-		if strings.Contains(path, "malformed") {
+		switch filepath.Base(path) { // each start of tshark costs half a second
+		case "modecfg-frags-hq.pcap", "ikev2-ikefrag-spoke.pcap", "ctcp-stall-hq.pcap", "sll-hq.pcap", "pcapng-hq.pcapng", "main-frags-dropped-spoke.pcap":
+		default:
 			continue
 		}
 		t.Run(filepath.Base(path), func(t *testing.T) {
