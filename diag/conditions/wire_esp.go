@@ -1047,8 +1047,8 @@ func wireMapping(s *story) *Match {
 	}
 	for _, f := range s.falls() {
 		to := 1 - f.from
-		if !s.natBefore(to) || s.bySize(f.from) != nil || s.answersBySize(f.from) != nil {
-			continue
+		if !s.natBefore(to) || s.bySize(f.from) != nil || s.answersBySize(f.from) != nil || s.esp[0].native || s.esp[1].native {
+			continue // native ESP has no mapping that could be lost
 		}
 		w := 3.4
 		if f.proven {
@@ -1139,7 +1139,8 @@ func (s *story) flowPlace(v *path.View, f *facts.ESPFlow, what string) facts.Pla
 
 // wireNoNATT: a NAT was seen, the exchange did not float, and native ESP does not come through.
 func wireNoNATT(s *story) *Match {
-	if s.a == nil || !s.up || s.a.Floated() || !s.a.NAT() {
+	// Where both ends announced NAT-T, a NAT makes them float: then something else is wrong.
+	if s.a == nil || !s.up || s.a.Floated() || !s.a.NAT() || s.n.NATTOffered {
 		return nil
 	}
 	for e := range 2 {

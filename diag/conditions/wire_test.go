@@ -171,8 +171,28 @@ func checkEvidence(t *testing.T, name string, r report.Report) {
 	}
 }
 
-// TestLab scores every labelled capture of the lab, when it is there.
+// undecidable are runs in which one end's packets cannot tell what was injected.
+//   - 07b: who is behind a NAT shows in the message that is lost; without it a wrong group
+//     key looks the same at the headend (08b), so both are named.
+//   - 15f: the end behind the NAT has nothing to send while its mapping expires.
+var undecidable = []string{"07b-ezvpn-vpnc-udp4500-blocked [hq]", "15f-nat-mapping-expired [spoke]"}
+
+// TestLab scores captures of real daemons with a fault of known kind on the path or at an
+// end: all captures of a case together, and each end's alone.
 func TestLab(t *testing.T) {
+	hits, total, misses := scoreCases(t, filepath.Join("testdata", "lab"))
+	t.Logf("%d of %d right", hits, total)
+	for _, m := range misses {
+		if slices.ContainsFunc(undecidable, func(u string) bool { return strings.HasPrefix(m, u) }) {
+			t.Logf("undecidable from one end: %s", m)
+			continue
+		}
+		t.Errorf("%s", m)
+	}
+}
+
+// TestLabBeside scores further labelled captures, when some lie beside the checkout.
+func TestLabBeside(t *testing.T) {
 	root := filepath.Join("..", "..", "..", "shared", "captures", "lab")
 	if _, err := os.Stat(root); err != nil {
 		t.Skipf("no labelled captures beside the checkout: %v", err)
