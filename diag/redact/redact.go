@@ -136,11 +136,12 @@ func (r *Redactor) Sweep(s string) string {
 		if free && r.starts[c] {
 			k := uint32(c) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
 			for _, n := range r.index[k] {
-				if i+n > len(s) {
+				// Look up only what ends where a word ends: there may be many lengths.
+				if i+n > len(s) || i+n < len(s) && wordByte(s[i+n]) && wordByte(s[i+n-1]) {
 					continue
 				}
 				out, ok := r.learnt[s[i:i+n]]
-				if !ok || i+n < len(s) && wordByte(s[i+n]) && wordByte(s[i+n-1]) {
+				if !ok {
 					continue
 				}
 				b.WriteString(s[last:i])
