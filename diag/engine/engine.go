@@ -44,7 +44,7 @@ type candidate struct {
 
 // Diagnose weighs the conditions over the set.
 func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report.Report, []report.Ladder) {
-	var ladders []report.Ladder
+	var ladders, fine []report.Ladder
 	r := report.Report{Schema: report.Schema, GeneratedAt: opt.Now, Tunnels: []report.Tunnel{}, Findings: []report.Finding{}, Errors: []report.Error{}}
 	for _, e := range set.Errors {
 		src := e.Source
@@ -73,8 +73,12 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 			finds = append(finds, f)
 		}
 		r.Tunnels = append(r.Tunnels, describe(t, finds))
-		if len(ladders) < maxLadders {
+		// The diagrams of what is broken come before those of what works.
+		broken := slices.ContainsFunc(finds, func(f report.Finding) bool { return f.Severity != report.Info })
+		if broken && len(ladders) < maxLadders {
 			ladders = append(ladders, t.Ladders()...)
+		} else if !broken && len(fine) < maxLadders {
+			fine = append(fine, t.Ladders()...)
 		}
 		r.Findings = append(r.Findings, finds...)
 	}
@@ -83,7 +87,8 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 		r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return healthy[f.ID] })
 	}
 	report.Sort(&r)
-	return r, ladders
+	ladders = append(ladders, fine...)
+	return r, ladders[:min(len(ladders), maxLadders)]
 }
 
 func named(t *conditions.Tunnel, want string) bool {
@@ -243,7 +248,9 @@ func finding(t *conditions.Tunnel, c candidate) report.Finding {
 		Evidence: evidence(c.match.Clues)}
 	if t.Wire != nil && t.Wire.Both() {
 		// What was done needs no asking for.
-		f.Next = slices.DeleteFunc(slices.Clone(f.Next), func(n report.Next) bool { return n.Playbook == "capture-both-ends" && c.cond.ID != "captures-not-comparable" })
+		f.Next = slices.DeleteFunc(slices.Clone(f.Next), func(n report.Next) bool {
+			return n.Playbook == "capture-both-ends" && c.cond.ID != "captures-not-comparable"
+		})
 	}
 	if f.Actions == nil {
 		f.Actions = []report.Action{}
