@@ -267,6 +267,7 @@ func (o *office) start() {
 			o.t.Errorf("Close: %v", err)
 		}
 	}
+	o.eventually("the listener", func() bool { return o.bot.Addr() != "" })
 	if o.cfg.Slack.Mode == "socket" {
 		o.until("a connection", func() bool { return o.ws.Connections() > 0 })
 	}
@@ -334,7 +335,7 @@ func (o *office) message(want func(workspace.Message) bool, words []string) work
 			return false
 		}
 		for _, w := range words {
-			if !m.Contains(w) && !strings.Contains(m.Text, w) {
+			if !strings.Contains(unmarked(m.Content()), w) && !strings.Contains(m.Text, w) {
 				return false
 			}
 		}
@@ -345,6 +346,9 @@ func (o *office) message(want func(workspace.Message) bool, words []string) work
 	}
 	return m
 }
+
+// unmarked is a text as it is read: without the marks of code and bold.
+func unmarked(s string) string { return strings.NewReplacer("`", "", "*", "").Replace(s) }
 
 // fine checks what holds after every conversation.
 func (o *office) fine() {

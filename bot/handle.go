@@ -75,7 +75,7 @@ func (b *Bot) handle(ctx context.Context, e slack.Event, received time.Time) {
 	}
 	switch e.Kind {
 	case "command":
-		b.command(a, e.Text)
+		b.command(a, unescape(e.Text))
 	case "mention":
 		text := e.Text
 		for mentionPattern.MatchString(text) {

@@ -19,6 +19,11 @@ func (b *Bot) proposalOf(a *ask) (store.Proposal, bool) {
 	if err == nil {
 		var m store.Message
 		m, err = b.store.Message(a.ctx, "proposal:"+p.ID)
+		// A quick click may come before Slack's answer to the post was written down.
+		for i := 0; err == nil && m.TS == "" && i < 60 && a.ctx.Err() == nil; i++ {
+			time.Sleep(50 * time.Millisecond)
+			m, err = b.store.Message(a.ctx, "proposal:"+p.ID)
+		}
 		if err == nil && (m.Channel != a.Channel || m.TS != a.TS || m.TS == "") {
 			err = store.ErrNotFound
 		}

@@ -60,10 +60,11 @@ func (f *Fleet) LearnHostKeys(ctx context.Context, yes func(device, fingerprint 
 				break
 			}
 			at := c // whose key is looked at: the device's, after its jump host's
-			learnt, err := f.learn(ctx, at, conf.Name, yes)
+			_, err = f.learn(ctx, at, conf.Name, yes)
 			var unknown *session.HostKeyError
 			if c.Jump != nil && errors.As(err, &unknown) && unknown.Address == c.Jump.Address && !unknown.Changed {
 				jump := *c.Jump
+				var learnt bool
 				learnt, err = f.learn(ctx, jump, conf.Name+"'s jump host", yes)
 				if err == nil && learnt {
 					continue // now the device itself

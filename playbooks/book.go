@@ -66,7 +66,6 @@ var settings = map[string][]string{
 
 var (
 	conditionsOfStep = []string{"always", "undecided", "changed", "failed", "healthy"}
-	places           = []string{"each-end", "both", "initiator", "responder"}
 )
 
 // EvidenceNames are what a collect step may name.

@@ -105,8 +105,6 @@ type Row struct {
 	MutedUntil            time.Time
 }
 
-var stateIcons = map[string]string{"up": "🟢", "degraded": "🟡", "negotiating": "🟠", "down": "🔴", "unknown": "⚪", "flapping": "🟠"}
-
 // Worse orders states: the worst has the lowest number.
 func Worse(state string) int {
 	i := slices.Index([]string{"down", "flapping", "negotiating", "degraded", "unknown", "not seen yet", "up"}, state)

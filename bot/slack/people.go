@@ -55,7 +55,7 @@ func (p *People) Person(ctx context.Context, id string, fresh bool) (Person, err
 	x := Person{ID: u.ID, Team: u.TeamID, Enterprise: u.Enterprise.EnterpriseID, TZ: u.TZ}
 	switch {
 	case u.ID != id:
-		return Person{}, fmt.Errorf("Slack users.info: asked for %s, got %s", id, u.ID)
+		return Person{}, fmt.Errorf("users.info: asked for %s, got %s", id, u.ID)
 	case u.Deleted:
 		x.Why = "the account is deactivated"
 	case u.IsBot || u.IsWorkflowBot || u.IsConnectorBot || id == "USLACKBOT":

@@ -33,7 +33,6 @@ type Sender struct {
 	edits     float64              // edits left in this minute's budget
 	editsAt   time.Time
 	throttled time.Time // when Slack last said 429
-	leader    bool
 }
 
 // Pace of what is sent.

@@ -151,9 +151,9 @@ func Explain(method string, err error) error {
 		}
 	}
 	if hint != "" {
-		return fmt.Errorf("Slack %s: %w (%s)", method, err, hint)
+		return fmt.Errorf("slack %s: %w (%s)", method, err, hint)
 	}
-	return fmt.Errorf("Slack %s: %w", method, err)
+	return fmt.Errorf("slack %s: %w", method, err)
 }
 
 type rawBlock struct{ message.Block }

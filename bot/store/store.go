@@ -132,15 +132,11 @@ func (s *Store) open(ctx context.Context, path string) error {
 	})
 }
 
-// Close gives up this process's registration and closes the store.
+// Close gives up this process's registration and closes the store. What it still held is
+// given up by the next Recover of whatever process.
 func (s *Store) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := s.tx(ctx, func(t *tx) error {
-		return t.exec(`UPDATE instances SET ended_at = ? WHERE id = ?`, us(s.now()), s.instance)
-	})
 	s.alive.close()
-	return errors.Join(err, s.db.Close())
+	return s.db.Close()
 }
 
 // Ping says whether the store answers and can be written.

@@ -66,7 +66,7 @@ func TestDemo(t *testing.T) {
 	p.do("become Boris", chromedp.Evaluate[chromedp.Void](`{const s=document.querySelector('[data-testid=user-switch]'); s.value="U000BORIS"; s.dispatchEvent(new Event('change'))}`),
 		chromedp.WaitReady(`body[data-user=U000BORIS]`), chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
 	p.approve()
-	p.waitFor("the verified repair", 90*time.Second, "helped")
+	p.waitFor("the verified repair", 90*time.Second, "repaired", "verified up", "Verification")
 	p.shot("4-verified")
 
 	cancel()

@@ -93,7 +93,7 @@ func (f *follower) tcpSegment(p *ipPacket) {
 		payload = b[head:]
 	}
 
-	k := pairKey{e.src, e.dst, e.sport, e.dport}
+	k := pairKey(e)
 	c, forward := f.tcp[k], true
 	if c == nil {
 		if c = f.tcp[pairKey{e.dst, e.src, e.dport, e.sport}]; c != nil {

@@ -50,10 +50,10 @@ type negotiation struct {
 	at    int
 	left  int
 
-	offered, chosen [2]*sa // by direction of the first packet's ends
-	vendors         []vendorSeen
-	natt            [2]bool // announced, by direction: [0] from ends[0]
-	pieces          *pieces
+	offered [2]*sa // by direction of the first packet's ends
+	vendors []vendorSeen
+	natt    [2]bool // announced, by direction: [0] from ends[0]
+	pieces  *pieces
 }
 
 // sa is an SA payload in the clear and who sent it.
@@ -70,14 +70,13 @@ type vendorSeen struct {
 
 // follower is the state of one pass.
 type follower struct {
-	opt  Options
-	c    *facts.Capture
-	re   *reassembler
-	pkt  ipPacket
-	dec  decoded
-	last int64 // highest time so far
-	min  int64
-	max  int64
+	opt Options
+	c   *facts.Capture
+	re  *reassembler
+	pkt ipPacket
+	dec decoded
+	min int64
+	max int64
 
 	byCookie map[uint64]*negotiation
 	order    []*negotiation // oldest first
@@ -285,7 +284,7 @@ func (u *udpClassifier) classify(e ends, b []byte, n int) (kind udpKind, skip in
 	case e.sport == 500 || e.dport == 500:
 		return plain(b, n)
 	case len(u.ports) > 0 && (u.ports[e.sport] || u.ports[e.dport]),
-		len(u.natt) > 0 && u.natt[pairKey{e.src, e.dst, e.sport, e.dport}]:
+		len(u.natt) > 0 && u.natt[pairKey(e)]:
 		return encapsulated(b, n)
 	}
 	// Both ports translated: only a known cookie counts.
@@ -297,7 +296,7 @@ func (u *udpClassifier) classify(e ends, b []byte, n int) (kind udpKind, skip in
 		return udpOther, 0, ""
 	}
 	if skip > 0 && len(u.natt) < 4096 {
-		u.natt[pairKey{e.src, e.dst, e.sport, e.dport}] = true
+		u.natt[pairKey(e)] = true
 		u.natt[pairKey{e.dst, e.src, e.dport, e.sport}] = true
 	}
 	return udpIKE, skip, ""
@@ -620,7 +619,7 @@ func hash64(b []byte) uint64 {
 }
 
 func (f *follower) keepalive(p *ipPacket, e ends) {
-	k := pairKey{e.src, e.dst, e.sport, e.dport}
+	k := pairKey(e)
 	i, ok := f.keep[k]
 	if !ok {
 		if len(f.c.Keepalives) >= maxKeepalives {
@@ -648,7 +647,7 @@ func (f *follower) keepalive(p *ipPacket, e ends) {
 
 // junk counts what stands on an IKE port and is nothing of IPsec.
 func (f *follower) junk(p *ipPacket, e ends, what string) {
-	k := garbageKey{pairKey{e.src, e.dst, e.sport, e.dport}, what}
+	k := garbageKey{pairKey(e), what}
 	i, ok := f.garbage[k]
 	if !ok {
 		if len(f.c.Garbage) >= maxGarbage {

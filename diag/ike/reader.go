@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Limits of the file reader. A record longer than maxRecord is no packet: the file is
@@ -30,8 +29,6 @@ type record struct {
 	wire int   // length on the wire
 	data []byte
 }
-
-func (r *record) time() time.Time { return time.Unix(0, r.ts).UTC() }
 
 // fileReader reads pcap and pcapng, plain or in gzip, told apart by content. It is
 // our own and not pcapgo's because captures of devices break where pcapgo stops: lengths

@@ -124,7 +124,7 @@ func newConfigParser(o *output) *configParser {
 	c := &configParser{o: o, cfg: &facts.Config{Source: o.source, Place: o.out.Place, Lines: make([]facts.ConfigLine, 0, len(o.out.Text))}, groups: map[string][]netip.Prefix{}, policies: map[string][]string{},
 		acls: map[string]int{}, entries: map[mapKey]int{}}
 	for _, l := range o.out.Text {
-		if len(l.Text) > 1 && l.Text[0] == ' ' && l.Text[1] != ' ' {
+		if l.Text != "" && (l.Text[0] == ' ' || l.Text[0] == '\t') && strings.TrimSpace(l.Text) != "" {
 			c.indented = true
 			break
 		}
@@ -242,7 +242,7 @@ func childWord(s section, t string) bool {
 	case inRouteMap:
 		words = " match set description continue "
 	case inClientGroup:
-		words = " key dns wins domain pool acl netmask save-password include-local-lan max-users max-logins split-dns backup-gateway banner firewall group-lock pfs auto-update browser-proxy configuration dhcp crypto "
+		words = " key dns wins domain pool acl netmask save-password include-local-lan max-users max-logins split-dns backup-gateway banner firewall group-lock pfs auto-update browser-proxy configuration dhcp "
 	case inObjects:
 		words = " host range group-object network-object "
 		return strings.Contains(words, " "+w+" ") || addr(w).IsValid()

@@ -26,7 +26,7 @@ func (o *output) isakmpSA() {
 		case strings.Contains(t, "Crypto ISAKMP SA"), strings.HasPrefix(t, "Codes:"), strings.HasPrefix(t, "K - "), strings.HasPrefix(t, "X - "),
 			strings.HasPrefix(t, "T - "), strings.HasPrefix(t, "psk - "), strings.HasPrefix(t, "renc - "), strings.HasPrefix(t, "Code:"), strings.Contains(t, "RSA encryption"):
 			continue
-		case f[0] == "dst" && len(f) > 1 && f[1] == "src", f[0] == "C-id", f[0] == "Conn" && header == false && len(f) > 3 && addr(f[0]).Is4():
+		case f[0] == "dst" && len(f) > 1 && f[1] == "src", f[0] == "C-id", f[0] == "Conn" && !header && len(f) > 3 && addr(f[0]).Is4():
 			header = true
 			continue
 		case f[0] == "Engine-id:Conn-id", strings.HasPrefix(t, "Engine-id"):

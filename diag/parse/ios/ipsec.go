@@ -18,21 +18,19 @@ func (o *output) ipsecSA() {
 }
 
 type ipsecParser struct {
-	o         *output
-	first     int // index of this output's first block
-	open      bool
-	sa        facts.IPsecSA
-	iface     string
-	tag       string
-	seq       int
-	local     netip.Addr
-	dir       int  // 0 none, 1 inbound, 2 outbound
-	esp       bool // within esp or ah, not pcp
-	spi       *facts.SPI
-	tail      bool // outbound part seen
-	whole     bool // the last heading of a block seen
-	wantPeer  bool // "remote crypto endpt.:" follows on the next line
-	skipBlank bool
+	o     *output
+	first int // index of this output's first block
+	open  bool
+	sa    facts.IPsecSA
+	iface string
+	tag   string
+	seq   int
+	local netip.Addr
+	dir   int  // 0 none, 1 inbound, 2 outbound
+	esp   bool // within esp or ah, not pcp
+	spi   *facts.SPI
+	tail  bool // outbound part seen
+	whole bool // the last heading of a block seen
 }
 
 // begin opens a block when none is open.

@@ -13,7 +13,7 @@ func interfaceName(s string) string {
 	switch {
 	case len(f) == 0:
 		return ""
-	case len(f) > 1 && isDigit(f[1][0]):
+	case len(f) > 1 && isDigit(f[1][0]) && !isDigit(f[0][len(f[0])-1]):
 		return f[0] + f[1]
 	}
 	return f[0]
