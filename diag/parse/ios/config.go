@@ -96,7 +96,9 @@ type configParser struct {
 	keyring  string
 	peer     string // IKEv2 keyring peer
 	peerAddr []netip.Prefix
-	six      bool // IPv6 access list
+	peerKeys int               // where the keys of the keyring's peer begin
+	mapProfs map[string]string // crypto map to its isakmp-profile
+	six      bool              // IPv6 access list
 	groups   map[string][]netip.Prefix
 	policies map[string][]string // IKEv2 policy to proposals
 	ace      []pendingACE
@@ -122,7 +124,7 @@ type pendingACE struct {
 
 func newConfigParser(o *output) *configParser {
 	c := &configParser{o: o, cfg: &facts.Config{Source: o.source, Place: o.out.Place, Lines: make([]facts.ConfigLine, 0, len(o.out.Text))}, groups: map[string][]netip.Prefix{}, policies: map[string][]string{},
-		acls: map[string]int{}, entries: map[mapKey]int{}}
+		mapProfs: map[string]string{}, acls: map[string]int{}, entries: map[mapKey]int{}}
 	for _, l := range o.out.Text {
 		if l.Text != "" && (l.Text[0] == ' ' || l.Text[0] == '\t') && strings.TrimSpace(l.Text) != "" {
 			c.indented = true
@@ -427,7 +429,7 @@ func (c *configParser) crypto(t, rest string, no bool, place facts.Place) {
 				c.profile("ikev2", f[1], place)
 				return
 			case "keyring":
-				c.sec, c.keyring, c.peer, c.peerAddr = inIKEv2Keyring, f[1], "", nil
+				c.sec, c.keyring, c.peer, c.peerAddr, c.peerKeys = inIKEv2Keyring, f[1], "", nil, len(c.cfg.Keys)
 				return
 			case "authorization", "name-mangler", "client", "cluster":
 				c.sec = inOther
@@ -512,11 +514,7 @@ func (c *configParser) cryptoMapLine(t string, f []string, no bool, place facts.
 		}
 		c.cfg.Settings = append(c.cfg.Settings, facts.Setting{Key: key, Value: strings.Join(f[min(n, len(f)):], " "), Place: place})
 		if f[1] == "isakmp-profile" && len(f) > 2 {
-			for i := range c.cfg.MapEntries {
-				if c.cfg.MapEntries[i].Map == f[0] && c.cfg.MapEntries[i].Profile == "" {
-					c.cfg.MapEntries[i].Profile = f[2]
-				}
-			}
+			c.mapProfs[f[0]] = f[2]
 		}
 	}
 }
@@ -829,18 +827,20 @@ func (c *configParser) ikev2Keyring(w string, f []string, no bool, place facts.P
 	}
 	switch w {
 	case "peer":
-		c.peer, c.peerAddr = f[0], nil
+		c.peer, c.peerAddr, c.peerKeys = f[0], nil, len(c.cfg.Keys)
 	case "address":
 		if f[0] == "ipv6" && len(f) > 1 {
 			f = f[1:]
 		}
 		p := keyPeer(f)
-		for i := range c.cfg.Keys { // the address may follow the key
-			if k := &c.cfg.Keys[i]; k.Version == 2 && k.Keyring == c.keyring && k.Name == c.peer && !k.Peer.IsValid() {
-				k.Peer = p
+		if len(c.peerAddr) == 0 { // the address may follow the key
+			for i := c.peerKeys; i < len(c.cfg.Keys); i++ {
+				c.cfg.Keys[i].Peer = p
 			}
 		}
-		c.peerAddr = append(c.peerAddr, p)
+		if len(c.peerAddr) < 64 {
+			c.peerAddr = append(c.peerAddr, p)
+		}
 	case "pre-shared-key":
 		tok, _ := tokenOf(strings.Join(f, " "))
 		k := facts.PSK{Version: 2, Name: c.peer, Keyring: c.keyring, Side: side(f), Token: tok, Place: place}
@@ -922,6 +922,13 @@ func (c *configParser) finish() {
 		}
 		if p.dst != "" {
 			e.Dst, e.DstName = c.groups[p.dst], p.dst
+		}
+	}
+	if len(c.mapProfs) > 0 {
+		for i := range c.cfg.MapEntries {
+			if e := &c.cfg.MapEntries[i]; e.Profile == "" && !e.DynamicMap {
+				e.Profile = c.mapProfs[e.Map]
+			}
 		}
 	}
 	for i := range c.cfg.Objects {

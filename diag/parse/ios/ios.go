@@ -23,6 +23,10 @@ type output struct {
 	skipped int
 }
 
+// maxFacts bounds the rows of one kind (SAs, sessions, routes, counters) of one device; what
+// comes after them is counted as skipped.
+const maxFacts = 100_000
+
 // handler parses the outputs of the commands that start with words.
 type handler struct {
 	words string
@@ -93,11 +97,22 @@ func Parse(dev *facts.Device, out facts.Output) (understood bool) {
 		} else {
 			h.parse(o)
 		}
-		dev.Skipped += o.skipped
+		dev.Skipped += o.skipped + bound(&dev.IKE) + bound(&dev.IPsec) + bound(&dev.Sessions) + bound(&dev.Routes) + bound(&dev.Counters) + bound(&dev.Pings)
 		settle(dev)
 		return true
 	}
 	return false
+}
+
+// bound cuts a list to maxFacts and returns how many it took off.
+func bound[T any](list *[]T) int {
+	n := len(*list) - maxFacts
+	if n <= 0 {
+		return 0
+	}
+	clear((*list)[maxFacts:])
+	*list = (*list)[:maxFacts]
+	return n
 }
 
 // noted takes nothing from an output that conditions read as text, if at all.

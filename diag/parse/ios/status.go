@@ -378,7 +378,7 @@ func (o *output) natTranslations() {
 		if len(f) < 5 || f[0] == "Pro" {
 			continue
 		}
-		if len(o.dev.Counters) > 100_000 {
+		if len(o.dev.Counters) >= maxFacts {
 			return
 		}
 		o.counter(l, "nat", f[0]+" "+f[1]+" "+f[2]+" "+f[3]+" "+f[4], 1, facts.NotShown)

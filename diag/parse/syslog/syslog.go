@@ -429,7 +429,9 @@ func debugLine(b string) bool {
 			r := b[6:]
 			return r != "" && (r[0] == ':' || r[0] == '-' || strings.HasPrefix(r, " (") || r[0] == '(')
 		case strings.HasPrefix(b, "IKEv2:"), strings.HasPrefix(b, "IKEv2-"), strings.HasPrefix(b, "IKEv1:"):
-			return true
+			// Alone, or with columns behind it, it is a heading of show vpn-sessiondb detail.
+			r := strings.TrimLeft(b[6:], " ")
+			return r != "" && !strings.HasPrefix(r, "Tunnel ID")
 		case strings.HasPrefix(b, "IPSEC("), strings.HasPrefix(b, "IPSec("), strings.HasPrefix(b, "IPSEC:"), strings.HasPrefix(b, "IPSEC-"):
 			return true
 		case strings.HasPrefix(b, "ICMP: dst"), strings.HasPrefix(b, "ICMP: time"), strings.HasPrefix(b, "IPSec: "):
