@@ -337,8 +337,15 @@ func (b *Bot) recover(ctx context.Context) error {
 func (b *Bot) housekeeping(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	var pruned time.Time
 	for {
 		b.resumeRuns(ctx)
+		if now := b.now(); now.Sub(pruned) > time.Hour {
+			pruned = now
+			if err := b.store.Prune(ctx); err != nil && ctx.Err() == nil {
+				b.log.Error("old records could not be removed", "error", err)
+			}
+		}
 		b.cancelAsked(ctx)
 		select {
 		case <-ctx.Done():
