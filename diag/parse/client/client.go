@@ -496,7 +496,7 @@ func (p *parser) fixedWords(l facts.Line, t string) bool {
 		p.add(l, ph.id, t, -1, at)
 		return true
 	}
-	for _, pre := range [...]string{"IKE/0x", "0xE3", "0xe3"} {
+	for _, pre := range [...]string{"IKE/0x", "0xE3000", "0xe3000"} {
 		if i := strings.Index(t, pre); i >= 0 {
 			hex := strings.TrimPrefix(t[i:], "IKE/")
 			if len(hex) >= 10 && (len(hex) == 10 || !isHex(hex[10])) && isHexAll(hex[2:10]) {
@@ -599,7 +599,7 @@ func (p *parser) adapter(l facts.Line, t string) bool {
 
 // statistics reads a paste of the client's Status > Statistics.
 func (p *parser) statistics(lines []facts.Line, i int, t string) int {
-	if !statLine(t) {
+	if !statLine(t) || !strings.HasPrefix(t, "Packets ") && !strings.HasPrefix(t, "Transparent ") && !strings.HasPrefix(t, "Tunnel Details") {
 		return 0
 	}
 	text := t
@@ -610,9 +610,6 @@ func (p *parser) statistics(lines []facts.Line, i int, t string) int {
 			break
 		}
 		text += "; " + more
-	}
-	if n == 1 && !strings.HasPrefix(t, "Packets ") && !strings.HasPrefix(t, "Transparent ") {
-		return 0
 	}
 	p.add(lines[i], Statistics, text, -1, time.Time{})
 	return n
