@@ -3,6 +3,10 @@
 // In comes one output of a session at a time (facts.Output: normalised command and
 // lines, secrets already replaced), out go facts added to the device. No output fails as
 // a whole: what is not understood is skipped and counted in Device.Skipped.
+//
+// Counters by group: "cerm" (Value available, Limit maximum), "nat" (one per translation),
+// "access-list" (hits, named after the list), "ip-local-pool" (free of all), "memory" (free
+// of all), "cpu", "debug" (debugs that run), "interface" ("<name> mtu"), "logging", "version".
 package ios
 
 import (
