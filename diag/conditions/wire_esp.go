@@ -775,6 +775,8 @@ func (s *story) espLost(udp bool) *Match {
 			}
 			w := 5.6
 			switch {
+			case d.sent == 1 && !s.goesOn(d.last, 3*time.Second):
+				continue // it may be under way
 			case d.sent == 1:
 				w = 1.8
 			case d.sent == 2:
@@ -881,7 +883,7 @@ func wireOneWay(s *story) *Match {
 		switch {
 		case out.sent >= 3 && in.sent == 0:
 			w = 3.6
-		case out.sent > 0 && in.sent == 0:
+		case out.sent > 0 && in.sent == 0 && s.goesOn(out.first, 3*time.Second):
 			w = 2
 		case out.sent >= 5 && in.sent > 0:
 			asked, ans := s.asked(e)

@@ -57,6 +57,9 @@ func (s *story) authTrouble() *auth {
 		return nil
 	}
 	st := s.stop
+	if st.kind != refusal && s.fresh(st.unit) && st.step != "AM2" {
+		return nil
+	}
 	certs := s.certs()
 	a := &auth{refuser: s.res}
 	moved := s.ignored()
@@ -152,6 +155,9 @@ func (s *story) authTrouble() *auth {
 				a.weight = 2
 			default:
 				a.weight = 3.6
+			}
+			if s.fresh(u) {
+				return nil
 			}
 			a.note = "the initiator has message 2 and never sends message 3"
 			a.places = s.sentPlaces(u, "not followed by message 3")
@@ -480,7 +486,7 @@ func wireIKEConditions() []Condition {
 					return nil
 				}
 				st := s.stop
-				if st.kind != noReply || st.trade == nil || st.unit == nil || len(s.portClosed(s.ini)) > 0 {
+				if st.kind != noReply || st.trade == nil || st.unit == nil || s.fresh(st.unit) || len(s.portClosed(s.ini)) > 0 {
 					return nil
 				}
 				w := 0.0
@@ -534,6 +540,9 @@ func wireIKEConditions() []Condition {
 				}
 				w := 4.4
 				if last.Resp == nil {
+					if s.fresh(last.Req) {
+						return nil
+					}
 					w = 2.8
 				}
 				ps := append(s.sentPlaces(xs[0].Resp, "the user's reply"), s.sentPlaces(last.Req, "the headend's verdict")...)
@@ -576,7 +585,7 @@ func wireIKEConditions() []Condition {
 					return nil
 				}
 				n := len(x.Resp.Msgs)
-				if s.both() && x.Resp.Arrived == 0 {
+				if s.both() && x.Resp.Arrived == 0 || s.fresh(x.Resp) {
 					return nil
 				}
 				w := 4.2
@@ -606,7 +615,7 @@ func wireIKEConditions() []Condition {
 				if s.a == nil || s.up || s.exchange() != "aggressive" || s.both() {
 					return nil
 				}
-				if st := s.stop; (st.step == "MODECFG" || st.step == "XAUTH") && st.kind == unanswered && st.unit != nil {
+				if st := s.stop; (st.step == "MODECFG" || st.step == "XAUTH") && st.kind == unanswered && st.unit != nil && !s.fresh(st.unit) {
 					return &Match{Clues: []Clue{For(2.4, fmt.Sprintf("%s stays unanswered after a complete aggressive mode", st.unit.Label), s.sentPlaces(st.unit, "no answer")...)},
 						Title:       fmt.Sprintf("Easy VPN of %s is stuck between aggressive mode and mode configuration", s.name(s.ini)),
 						Explanation: "From this end alone it cannot be told whether the answer is lost or never sent.",
@@ -639,7 +648,7 @@ func wireIKEConditions() []Condition {
 				if len(info) > 0 && info[0].First().At.Sub(mc.Resp.First().At) < 5*time.Second {
 					w = 4.4
 					ps = append(ps, s.sentPlaces(info[0], "the session is ended at once")...)
-				} else if len(mc.Req.Msgs) > 1 {
+				} else if len(mc.Req.Msgs) > 1 || !s.goesOn(mc.Resp.Last().At, 3*time.Second) {
 					return nil
 				}
 				return &Match{Clues: []Clue{For(w, "the request for an address is answered, and the session ends in place of quick mode", ps...)},
@@ -657,7 +666,7 @@ func wireIKEConditions() []Condition {
 			ID: "quick-mode-unanswered", Severity: report.Critical, SymptomOf: []string{"udp-4500-blocked", "nat-pool-address-change", "path-fragments-dropped", "pmtu-black-hole", "path-large-packets-dropped", "path-lost-midway"}, Reference: "S2: both keep sending phase 2; S4",
 			Look: wireLook(func(s *story) *Match {
 				st := s.stop
-				if s.a == nil || st.trade == nil || st.unit == nil || st.trade.Step != "QM" && st.trade.Step != "IKE_AUTH" && st.trade.Step != "CREATE_CHILD_SA" {
+				if s.a == nil || st.trade == nil || st.unit == nil || s.fresh(st.unit) || st.trade.Step != "QM" && st.trade.Step != "IKE_AUTH" && st.trade.Step != "CREATE_CHILD_SA" {
 					return nil
 				}
 				w := 0.0

@@ -103,6 +103,9 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	}
 	nat := s.a.NAT()
 	bigger := l.size > l.passed
+	if s.fresh(l.u) && (l.kind == msgLost || l.kind == unanswered || s.stop.step == "AM2") {
+		return w
+	}
 	switch l.kind {
 	case msgLost:
 		switch {

@@ -198,6 +198,22 @@ func (s *story) traffic() {
 	}
 }
 
+// fresh: the message left once, right before the captures end. Nobody can say yet what
+// becomes of it: its answer, or its first resend, would have come later.
+func (s *story) fresh(u *path.Unit) bool {
+	return u != nil && len(u.Msgs) == 1 && !s.goesOn(u.Last().At, 1500*time.Millisecond)
+}
+
+// goesOn tells whether a capture still has packets so long after a moment.
+func (s *story) goesOn(at time.Time, d time.Duration) bool {
+	for _, v := range s.w.Views {
+		if v.After(at.Add(d)) {
+			return true
+		}
+	}
+	return false
+}
+
 // both tells whether both ends were captured.
 func (s *story) both() bool { return s.w.Both() }
 
@@ -227,6 +243,10 @@ func (s *story) progress() {
 	if last == nil {
 		return
 	}
+	// The capture began in the middle of a quick mode: its parts cannot be told apart.
+	if !s.begun() && last.Step == "QM" && s.esp[0].sent > 0 && s.esp[1].sent > 0 {
+		return
+	}
 	if u := s.refused(last); u != nil {
 		s.stop = stop{kind: refusal, trade: last, unit: last.Req, reply: u, step: stepOf(last, last.Req)}
 		return
@@ -235,6 +255,16 @@ func (s *story) progress() {
 	if s.up && (s.stop.kind == silence || s.stop.kind == unaccepted && s.esp[last.From].sent > 0 && s.esp[1-last.From].sent > 0) {
 		s.stop = stop{} // traffic shows that the answer arrived in the end
 	}
+}
+
+// begun tells whether the capture has the beginning of the attempt.
+func (s *story) begun() bool {
+	for _, t := range s.trades {
+		if p := t.Step; p == "MM1" || p == "AM1" || p == "IKE_SA_INIT" || p == "MM3" || p == "MM5" || p == "AM3" {
+			return true
+		}
+	}
+	return s.n.Version == 2
 }
 
 // standing says how a trade stands.
@@ -268,7 +298,8 @@ func (s *story) standing(t *path.Trade) stop {
 			st.kind = ended
 		}
 	case t.Step == "QM" && t.Final != nil:
-		lost := t.Final.Arrived == 0 && (t.Final.Lost > 0)
+		// Sent once right before the other capture ends, it may just have been under way.
+		lost := t.Final.Arrived == 0 && t.Final.Lost > 0 && (t.Final.Sure > 0 || len(t.Final.Msgs) > 1)
 		again := t.Resp != nil && len(t.Resp.Msgs) > 1 && t.Resp.Last().Seq > t.Final.Last().Seq && distinct(t.Resp.Last().At, t.Final.Last().At)
 		if (lost || again) && s.esp[1-t.From].sent == 0 {
 			st.kind, st.unit = lastMissing, t.Final

@@ -3,6 +3,7 @@ package path
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -501,12 +502,19 @@ func (w *Wire) flows() {
 	}
 	by := map[key]*Flow{}
 	for _, v := range w.Views {
+		// A short flow that cannot be trusted by itself is the other direction of one that can.
+		sure := map[[2]netip.AddrPort]bool{}
 		for _, f := range v.ESP {
-			if !f.Trusted && f.UDP {
-				continue
+			if f.Trusted {
+				sure[[2]netip.AddrPort{f.Src, f.Dst}] = true
 			}
+		}
+		for _, f := range v.ESP {
 			e := w.EndOf(f.Src.Addr())
 			if e < 0 || v.End < 0 {
+				continue
+			}
+			if f.UDP && !f.Trusted && (!sure[[2]netip.AddrPort{f.Dst, f.Src}] || sure[[2]netip.AddrPort{f.Src, f.Dst}]) {
 				continue
 			}
 			k := key{f.SPI, e}
