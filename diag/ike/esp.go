@@ -18,7 +18,7 @@ const (
 	maxSeconds   = 900  // PerSecond of a detailed flow
 	fewPackets   = 64   // under this many packets a flow has no PerSecond
 	sizeKinds    = 64   // SizeCount rows
-	plainPackets = 8    // samples at each end of a flow with little detail
+	plainPackets = 2    // samples at each end of a flow with little detail
 	maxRanges    = 1024 // of sequence numbers
 )
 
@@ -119,7 +119,7 @@ func (f *follower) openFlow(k flowKey, e ends, p *ipPacket, via carrier) *flow {
 	case fl.ordinal < mediumFlows:
 		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = 24, 16, 128, 32, 120
 	default:
-		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = plainPackets, plainPackets, 16, 8, 0
+		fl.headLimit, fl.tailLimit, fl.rangeLimit, fl.sizeLimit, fl.secondLimit = plainPackets, plainPackets, 16, 6, 0
 	}
 	f.flows[k] = fl
 	f.flowOrder = append(f.flowOrder, fl)
@@ -301,6 +301,7 @@ func (fl *flow) rate(p *ipPacket) {
 
 // finishFlows puts the flows into the capture and decides which are ESP at all.
 func (f *follower) finishFlows() {
+	f.flows, f.lastFlow = nil, nil
 	f.c.ESP = make([]*facts.ESPFlow, 0, len(f.flowOrder))
 	for i, fl := range f.flowOrder {
 		x := fl.ESPFlow
@@ -321,6 +322,7 @@ func (f *follower) finishFlows() {
 		}
 		fl.head, fl.tail = nil, nil
 		slices.SortStableFunc(x.Sample, func(a, b facts.ESPPacket) int { return a.Time.Compare(b.Time) })
+		x.Sizes, x.Ranges = slices.Clone(x.Sizes), slices.Clone(x.Ranges)
 		slices.SortFunc(x.Sizes, func(a, b facts.SizeCount) int { return a.Length - b.Length })
 		if x.Count >= fewPackets {
 			for _, s := range fl.seconds {

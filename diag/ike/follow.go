@@ -14,9 +14,9 @@ import (
 // Bounds of what is kept of one capture.
 const (
 	maxNegotiations = 100000
-	manyNegotiation = 1000 // from here on less is kept of each
-	maxMessages     = 400  // of one negotiation: the first ones and the last ones
-	fewMessages     = 48
+	maxMessages     = 400 // of one negotiation while reading: the first ones and the last ones
+	fewMessages     = 24  // the least, however many negotiations there are
+	maxDetailBytes  = 16 << 20
 	maxKeepalives   = 4096
 	maxGarbage      = 1024
 	maxHosts        = 1024
@@ -27,7 +27,54 @@ const (
 	maxPaths        = 16
 )
 
-// message is a message while the file is being read.
+// sighting is one message while the file is being read, in little room: of a headend's
+// capture there may be a million.
+type sighting struct {
+	ts         int64
+	resp       uint64
+	hash, head uint64
+	body       *body
+	rare       *rare // nil for most
+	e          ends
+	n          uint32 // packet
+	ipLength   uint32
+	length     uint32
+	captured   uint32
+	msgID      uint32
+	id         uint16
+	exchange   uint8
+	flags      uint8
+	next       uint8 // first payload
+	major      uint8
+	ttl        uint8
+	dscp       uint8
+	natSrc     natState
+	natDst     natState
+	df         bool
+	noCookie   bool // it carried no initiator's cookie, and belongs here by its ends
+}
+
+// body is what the clear part of a message says; equal ones are shared.
+type body struct {
+	payloads  []facts.Payload
+	notifies  []facts.Notify
+	deletes   int
+	encrypted bool
+	hasSA     bool
+}
+
+// rare is what few messages have.
+type rare struct {
+	packets    []int
+	fragments  []facts.Fragment
+	incomplete bool
+	malformed  string
+	part       int
+	parts      int
+	set        *pieceSet // of a message cut by payload 132
+}
+
+// message is a message while its negotiation is put in order.
 type message struct {
 	facts.Message
 	next   uint8 // first payload
@@ -36,7 +83,33 @@ type message struct {
 	natDst natState
 	hasSA  bool
 	inner  *header // of a message cut by payload 132, known from its first piece
-	fragID uint16
+	set    *pieceSet
+}
+
+// expand makes the fact of a sighting.
+func (s *sighting) expand(g *negotiation, m *message) {
+	*m = message{next: s.next, major: s.major, natSrc: s.natSrc, natDst: s.natDst, hasSA: s.body.hasSA}
+	m.Message = facts.Message{
+		Packet: int(s.n), Time: stamp(s.ts), Src: addrPort(s.e.src, s.e.sport), Dst: addrPort(s.e.dst, s.e.dport),
+		IPLength: int(s.ipLength), IPID: s.id, DF: s.df, TTL: s.ttl, DSCP: s.dscp,
+		InitSPI: g.InitSPI, RespSPI: s.resp, Exchange: s.exchange, MessageID: s.msgID, Flags: s.flags,
+		Length: int(s.length), Captured: int(s.captured), Encrypted: s.body.encrypted,
+		Payloads: s.body.payloads, Notifies: s.body.notifies, Deletes: s.body.deletes,
+		Hash: s.hash, Head: s.head, CopyOf: -1, DuplicateOf: -1, Complete: true,
+	}
+	if s.noCookie {
+		m.InitSPI = 0
+	}
+	r := s.rare
+	if r == nil {
+		m.Packets = []int{int(s.n)}
+		return
+	}
+	m.Packets, m.Fragments, m.Complete, m.Malformed = r.packets, r.fragments, !r.incomplete, r.malformed
+	m.Part, m.Parts = r.part, r.parts
+	if r.set != nil {
+		m.set, m.inner, m.Parts = r.set, r.set.first, r.set.total
+	}
 }
 
 // negotiation is an IKE SA while the file is being read.
@@ -45,22 +118,15 @@ type negotiation struct {
 	addrs [4]addr // some of the addresses it was seen with
 	known int
 	twin  *negotiation // another one with the same cookie between other ends
-	head  []*message
-	tail  []*message // ring
+	head  []sighting
+	tail  []sighting // ring
 	at    int
 	left  int
 
-	offered [2]*sa // by direction of the first packet's ends
-	vendors []vendorSeen
-	natt    [2]bool // announced, by direction: [0] from ends[0]
-	pieces  *pieces
-}
-
-// sa is an SA payload in the clear and who sent it.
-type sa struct {
-	src       netip.AddrPort
-	resp      bool
-	proposals []facts.Proposal
+	offered, chosen []facts.Proposal
+	vendors         []vendorSeen
+	natt            [2]bool // announced by the initiator, by the responder
+	pieces          []*pieceSet
 }
 
 type vendorSeen struct {
@@ -94,7 +160,9 @@ type follower struct {
 	tcp      map[pairKey]*tcpConn
 	tcpOrder []*tcpConn
 	udpClass udpClassifier
-	payloads map[uint64][]facts.Payload
+	bodies   map[uint64]*body
+	offers   map[uint64][]facts.Proposal
+	spent    int // of maxDetailBytes
 	tcpPorts map[uint16]bool
 
 	// broken are the cookies of messages that were skipped, so that the answers to them do
@@ -127,7 +195,8 @@ func newFollower(name, source string, opt Options) *follower {
 		garbage:  map[garbageKey]int{},
 		hosts:    map[hostKey]*hostTraffic{},
 		tcp:      map[pairKey]*tcpConn{},
-		payloads: map[uint64][]facts.Payload{},
+		bodies:   map[uint64]*body{},
+		offers:   map[uint64][]facts.Proposal{},
 		broken:   map[uint64]bool{},
 		latest:   map[hostKey]*negotiation{},
 		tcpPorts: map[uint16]bool{10000: true},
@@ -396,59 +465,60 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	} else {
 		f.dressed++
 	}
-	m := &message{next: h.next, major: h.major, natSrc: d.natSrc, natDst: d.natDst, hasSA: d.hasSA || h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2}
-	m.Message = facts.Message{
-		Packet: p.n, Time: stamp(p.ts), Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport),
-		IPLength: p.total, IPID: uint16(p.id), DF: p.df && !p.v6, TTL: p.ttl, DSCP: p.dscp,
-		InitSPI: h.init, RespSPI: h.resp, Exchange: h.exchange, MessageID: h.msgID, Flags: h.flags,
-		Length: int(h.length), Captured: len(b), Encrypted: d.encrypted,
-		Payloads: f.intern(d.payloads), Notifies: slices.Clone(d.notifies), Deletes: d.deletes,
-		Part: d.part, Parts: d.parts, CopyOf: -1, DuplicateOf: -1, Complete: true, Malformed: d.malformed,
+	m := sighting{
+		ts: p.ts, resp: h.resp, e: e, n: uint32(p.n), ipLength: uint32(p.total), length: uint32(h.length), captured: uint32(len(b)),
+		msgID: h.msgID, id: uint16(p.id), exchange: h.exchange, flags: h.flags, next: h.next, major: h.major,
+		ttl: p.ttl, dscp: p.dscp, natSrc: d.natSrc, natDst: d.natDst, df: p.df && !p.v6, noCookie: h.init == 0,
 	}
 	if len(b) >= n {
-		m.Hash = hash64(b[:n])
+		m.hash = hash64(b[:n])
 	}
 	if k := min(44, n); len(b) >= k {
-		m.Head = hash64(b[:k])
+		m.head = hash64(b[:k])
+	}
+	if p.frag != nil || d.malformed != "" || d.part > 0 {
+		m.rare = &rare{malformed: d.malformed, part: d.part, parts: d.parts, packets: []int{p.n}}
 	}
 	if fr := p.frag; fr != nil {
-		m.Fragments = fr.frags
-		m.Complete = fr.complete()
+		r := m.rare
+		r.incomplete = !fr.complete()
+		r.packets = make([]int, 0, len(fr.frags))
 		for _, x := range fr.frags {
-			m.Packets = append(m.Packets, x.Packet)
-			if x.Time.Before(m.Time) {
-				m.Time = x.Time
-			}
+			r.packets = append(r.packets, x.Packet)
+			m.ts = min(m.ts, x.Time.UnixNano())
+		}
+		r.fragments = fr.frags
+		if !f.afford(len(fr.frags) * 64) {
+			r.packets, r.fragments = r.packets[:min(3, len(r.packets))], slices.Clone(fr.frags[:min(3, len(fr.frags))])
 		}
 		if fr.overlap {
-			m.Malformed = "overlapping fragments"
+			r.malformed = "overlapping fragments"
 		}
-		if !m.Complete && fr.end < 0 {
-			m.IPLength = p.total - p.length + n + 8
+		if r.incomplete && fr.end < 0 {
+			m.ipLength = uint32(p.total - p.length + n + 8)
 			if transport == "udp" && len(b) > 0 && (e.sport == 4500 || e.dport == 4500) {
-				m.IPLength += 4
+				m.ipLength += 4
 			}
 		}
-	} else {
-		m.Packets = []int{p.n}
 	}
+	whole := false
 	if d.piece != nil {
-		f.piece(g, m, &h, e, d)
+		whole = f.piece(g, &m, &h, e, d)
 	}
-	f.learn(g, m, d, e)
+	m.body = f.shared(d, &h, whole)
+	f.learn(g, &m, d, e)
 	g.add(m, f.keepMessages())
 }
 
+// keepMessages is how many messages of one negotiation are kept while reading: less, the
+// more negotiations there are.
 func (f *follower) keepMessages() int {
-	if len(f.order) > manyNegotiation {
-		return fewMessages
-	}
-	return maxMessages
+	return min(max(160000/max(len(f.order), 1), fewMessages), maxMessages)
 }
 
 // add keeps the first messages and, in a ring, the last ones.
-func (g *negotiation) add(m *message, limit int) {
-	if len(g.head) < limit*2/3 {
+func (g *negotiation) add(m sighting, limit int) {
+	if len(g.head) < limit*2/3 && len(g.tail) == 0 {
 		g.head = append(g.head, m)
 		return
 	}
@@ -548,68 +618,139 @@ func (f *follower) drop(old *negotiation) {
 }
 
 // learn takes from a message what belongs to the whole negotiation.
-func (f *follower) learn(g *negotiation, m *message, d *decoded, e ends) {
-	if m.RespSPI != 0 && !slices.Contains(g.RespSPIs, m.RespSPI) && len(g.RespSPIs) < 16 {
-		g.RespSPIs = append(g.RespSPIs, m.RespSPI)
+func (f *follower) learn(g *negotiation, m *sighting, d *decoded, e ends) {
+	if m.resp != 0 && !slices.Contains(g.RespSPIs, m.resp) && len(g.RespSPIs) < 16 {
+		g.RespSPIs = append(g.RespSPIs, m.resp)
 	}
-	if d.hasSA && len(d.proposals) > 0 && (m.major == 1 || m.Exchange == exSAInit) {
-		resp := m.RespSPI != 0
-		if m.major == 2 {
-			resp = m.Flags&flagResponse != 0
-		}
-		i := 0
-		if resp {
-			i = 1
-		}
-		if g.offered[i] == nil {
-			g.offered[i] = &sa{src: m.Src, resp: resp, proposals: d.proposals}
+	answer := m.resp != 0
+	if m.major == 2 {
+		answer = m.flags&flagResponse != 0
+	}
+	if d.hasSA && len(d.proposals) > 0 && (m.major == 1 || m.exchange == exSAInit) {
+		if answer && g.chosen == nil {
+			g.chosen = f.proposals(d.proposals)
+		} else if !answer && g.offered == nil {
+			g.offered = f.proposals(d.proposals)
 		}
 	}
-	for _, v := range d.vendors {
-		if len(g.vendors) < 48 && !slices.Contains(g.vendors, vendorSeen{v, m.Src}) {
-			g.vendors = append(g.vendors, vendorSeen{v, m.Src})
+	if len(d.vendors) > 0 {
+		src := addrPort(e.src, e.sport)
+		for _, v := range d.vendors {
+			if seen := (vendorSeen{v, src}); len(g.vendors) < 48 && !slices.Contains(g.vendors, seen) && f.afford(16) {
+				g.vendors = append(g.vendors, seen)
+			}
 		}
 	}
 	if d.fragOffer {
 		g.FragIKE = true
 	}
-	if d.identity != "" && g.Identity == "" && m.major == 1 && m.RespSPI == 0 {
+	if d.identity != "" && g.Identity == "" && m.major == 1 && m.resp == 0 {
 		g.Identity = d.identity
 	}
 	if d.natOffer {
-		i := 0
-		if m.RespSPI != 0 && (m.major == 1 || m.Flags&flagResponse != 0) {
-			i = 1
+		if answer {
+			g.natt[1] = true
+		} else {
+			g.natt[0] = true
 		}
-		g.natt[i] = true
 	}
 	if g.Transport == "udp" && (e.sport == 4500 || e.dport == 4500) {
 		g.Floated = true
 	}
 }
 
-// intern shares equal lists of payloads: devices of one kind send the same ones.
-func (f *follower) intern(ps []facts.Payload) []facts.Payload {
-	if len(ps) == 0 {
-		return nil
+// afford takes bytes from what may be spent on detail that differs from message to
+// message. A capture of honest devices hardly touches it; one made to exhaust memory does.
+func (f *follower) afford(n int) bool {
+	if f.spent+n > maxDetailBytes {
+		return false
 	}
-	const prime = 1099511628211
-	h := uint64(14695981039346656037)
-	for i := range ps {
-		h = (h ^ uint64(ps[i].Type)) * prime
-		h = (h ^ uint64(ps[i].Length)) * prime
-		for _, c := range []byte(ps[i].Text) {
-			h = (h ^ uint64(c)) * prime
-		}
+	f.spent += n
+	return true
+}
+
+// shared returns the body of a message; equal ones are the same, as devices of one kind
+// send the same. whole is set when d is of a message put together from pieces.
+func (f *follower) shared(d *decoded, h *header, whole bool) *body {
+	b := body{
+		payloads: d.payloads, notifies: d.notifies, deletes: d.deletes, encrypted: d.encrypted,
+		hasSA: d.hasSA || !whole && (h.next == p1SA && h.major == 1 || h.next == p2SA && h.major == 2),
 	}
-	if known, ok := f.payloads[h]; ok && slices.Equal(known, ps) {
+	k := b.hash()
+	if known := f.bodies[k]; known != nil && b.equal(known) {
 		return known
 	}
-	own := slices.Clone(ps)
-	if len(f.payloads) < 4096 {
-		f.payloads[h] = own
+	size := 96 + 16*len(b.notifies)
+	for i := range b.payloads {
+		size += 48 + len(b.payloads[i].Text)
 	}
-	return own
+	if !f.afford(size) {
+		return &body{encrypted: b.encrypted, hasSA: b.hasSA, deletes: b.deletes}
+	}
+	own := b
+	own.payloads, own.notifies = slices.Clone(b.payloads), slices.Clone(b.notifies)
+	f.bodies[k] = &own
+	return &own
+}
+
+func (b *body) equal(o *body) bool {
+	return b.deletes == o.deletes && b.encrypted == o.encrypted && b.hasSA == o.hasSA &&
+		slices.Equal(b.payloads, o.payloads) && slices.Equal(b.notifies, o.notifies)
+}
+
+func (b *body) hash() uint64 {
+	h := fnv(b.deletes)
+	if b.encrypted {
+		h.add(1)
+	}
+	for i := range b.payloads {
+		h.add(uint64(b.payloads[i].Type))
+		h.add(uint64(b.payloads[i].Length))
+		h.text(b.payloads[i].Text)
+	}
+	return uint64(h)
+}
+
+// proposals shares equal lists of proposals.
+func (f *follower) proposals(ps []facts.Proposal) []facts.Proposal {
+	h := fnv(len(ps))
+	size := 0
+	for i := range ps {
+		h.add(uint64(ps[i].Number))
+		size += 56 + 96*len(ps[i].Transforms)
+		for _, t := range ps[i].Transforms {
+			h.add(uint64(t.Number))
+			h.add(uint64(t.Lifetime))
+			for _, s := range [...]string{t.Encryption, t.Hash, t.PRF, t.Group, t.Auth} {
+				h.text(s)
+			}
+		}
+	}
+	if known, ok := f.offers[uint64(h)]; ok {
+		same := func(a, b facts.Proposal) bool {
+			return a.Number == b.Number && a.Protocol == b.Protocol && slices.Equal(a.Transforms, b.Transforms)
+		}
+		if slices.EqualFunc(known, ps, same) {
+			return known
+		}
+	}
+	if !f.afford(size) {
+		return nil
+	}
+	f.offers[uint64(h)] = ps
+	return ps
+}
+
+// fnv is the FNV-1a hash, for tables within one run.
+type fnv uint64
+
+func (h *fnv) add(v uint64) { *h = (*h ^ fnv(v)) * 1099511628211 }
+
+func (h *fnv) text(s string) {
+	for i := range len(s) {
+		h.add(uint64(s[i]))
+	}
+	h.add(256)
 }
 
 // hash64 is the same for the same bytes in every capture.
@@ -671,11 +812,15 @@ func (f *follower) finish() *facts.Capture {
 		c.First, c.Last = stamp(f.min), stamp(f.max)
 	}
 	c.Dropped = f.dropped
+	// The tables of the pass go before the facts come: both at once would be too much.
+	f.byCookie, f.latest, f.broken, f.bodies, f.offers = nil, nil, nil, nil, nil
 	c.Negotiations = make([]*facts.Negotiation, 0, len(f.order))
+	var room []message
 	for i, g := range f.order {
-		c.Negotiations = append(c.Negotiations, g.finish())
+		c.Negotiations = append(c.Negotiations, g.finish(&room, len(f.order)))
 		f.order[i] = nil
 	}
+	f.order = nil
 	sort.SliceStable(c.Negotiations, func(i, j int) bool {
 		return c.Negotiations[i].Messages[0].Time.Before(c.Negotiations[j].Messages[0].Time)
 	})

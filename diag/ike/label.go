@@ -1,10 +1,10 @@
 package ike
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -12,14 +12,20 @@ import (
 )
 
 // finish puts the messages of a negotiation in order of time, finds out who is who, what is
-// a copy of what, and what each message is called.
-func (g *negotiation) finish() *facts.Negotiation {
-	ms := make([]*message, 0, len(g.head)+len(g.tail))
-	ms = append(ms, g.head...)
-	ms = append(ms, g.tail[g.at:]...)
-	ms = append(ms, g.tail[:g.at]...)
+// a copy of what, and what each message is called. room is reused from one negotiation to
+// the next; of is how many there are.
+func (g *negotiation) finish(room *[]message, of int) *facts.Negotiation {
+	all := slices.Concat(g.head, g.tail[g.at:], g.tail[:g.at])
 	g.head, g.tail = nil, nil
-	sort.SliceStable(ms, func(i, j int) bool { return ms[i].Time.Before(ms[j].Time) })
+	slices.SortStableFunc(all, func(a, b sighting) int { return cmp.Compare(a.ts, b.ts) })
+	if cap(*room) < len(all) {
+		*room = make([]message, len(all))
+	}
+	ms := make([]*message, len(all))
+	for i := range all {
+		ms[i] = &(*room)[:len(all)][i]
+		all[i].expand(g, ms[i])
+	}
 	g.Omitted = g.left
 
 	g.sides(ms)
@@ -27,14 +33,131 @@ func (g *negotiation) finish() *facts.Negotiation {
 	copies(ms)
 	g.steps(ms)
 	g.natSides(ms)
-	g.chosenProposals()
+	g.Offered, g.Chosen = g.offered, g.chosen
 
 	n := g.Negotiation // a copy: what only the pass needed goes
-	n.Messages = make([]facts.Message, len(ms))
-	for i := range ms {
-		n.Messages[i] = ms[i].Message
+	keep := chosen(ms, messageLimit(ms, of))
+	n.Omitted += len(ms) - len(keep)
+	n.Messages = make([]facts.Message, len(keep))
+	for i, k := range keep {
+		n.Messages[i] = ms[k].Message
+	}
+	if len(keep) < len(ms) {
+		moved(n.Messages, keep)
 	}
 	return &n
+}
+
+// Bounds of what is handed over, for captures of many negotiations: a message takes 400
+// bytes as a fact.
+const (
+	totalMessages = 40000
+	leastMessages = 12
+	plainMessages = 5    // of one that went as it should,
+	manyPlain     = 1500 // where there are more than these
+)
+
+// messageLimit is how many messages of a negotiation are handed over.
+func messageLimit(ms []*message, of int) int {
+	if of > manyPlain && uneventful(ms) {
+		return plainMessages
+	}
+	return max(totalMessages/max(of, 1), leastMessages)
+}
+
+// uneventful tells whether a negotiation came to its IPsec SA with nothing repeated or refused,
+// and ended there: nobody will look at its messages one by one.
+func uneventful(ms []*message) bool {
+	up := false
+	for _, m := range ms {
+		if m.CopyOf >= 0 || m.DuplicateOf >= 0 || !m.Complete || m.Malformed != "" {
+			return false
+		}
+		for _, n := range m.Notifies {
+			if n.Error {
+				return false
+			}
+		}
+		switch {
+		case m.Step == "QM3", m.Step == "IKE_AUTH" && m.Response:
+			up = true
+		case m.Step == facts.StepInfo && !strings.HasPrefix(m.Label, "DPD R-U-THERE") || m.Step == facts.StepUnknown:
+			return false
+		}
+	}
+	last := ms[len(ms)-1]
+	return up && last.Label != "DPD R-U-THERE?"
+}
+
+// chosen returns the indexes of at most limit messages, ascending: the first and the last,
+// then the first of each kind, the later steps before the earlier, then what follows the
+// start.
+func chosen(ms []*message, limit int) []int {
+	keep := make([]int, 0, min(len(ms), limit))
+	if len(ms) <= limit {
+		for i := range ms {
+			keep = append(keep, i)
+		}
+		return keep
+	}
+	type kind struct {
+		label string
+		part  int
+	}
+	taken := make([]bool, len(ms))
+	seen := map[kind]bool{}
+	take := func(i int) {
+		if !taken[i] && len(keep) < limit {
+			taken[i] = true
+			seen[kind{ms[i].Label, ms[i].Part}] = true
+			keep = append(keep, i)
+		}
+	}
+	take(0)
+	take(len(ms) - 1)
+	for weight := range 3 {
+		for i, m := range ms {
+			if stepWeight(m.Step) == weight && !seen[kind{m.Label, m.Part}] {
+				take(i)
+			}
+		}
+	}
+	for back := 1; back <= limit/3 && len(keep) < limit; back++ {
+		take(len(ms) - 1 - back)
+	}
+	for i := range ms {
+		take(i)
+	}
+	slices.Sort(keep)
+	return keep
+}
+
+func stepWeight(step string) int {
+	switch step {
+	case "QM1", "QM2", "QM3", "IKE_AUTH", "CREATE_CHILD_SA":
+		return 0
+	case "MM2", "MM5", "MM6", "AM2", "AM3", "IKE_SA_INIT":
+		return 1
+	}
+	return 2
+}
+
+// moved corrects the indexes within messages after some were left out.
+func moved(ms []facts.Message, keep []int) {
+	to := func(old int) int {
+		if i, ok := slices.BinarySearch(keep, old); ok {
+			return i
+		}
+		return -1
+	}
+	for i := range ms {
+		if ms[i].CopyOf >= 0 {
+			ms[i].CopyOf = to(ms[i].CopyOf)
+		}
+		if ms[i].DuplicateOf >= 0 {
+			ms[i].DuplicateOf = to(ms[i].DuplicateOf)
+		}
+	}
 }
 
 // sides decides who began and marks each message with its direction.
@@ -137,6 +260,7 @@ func (g *negotiation) paths(ms []*message) {
 			p.FromResponder++
 		}
 	}
+	g.Paths = slices.Clip(g.Paths)
 	if len(g.Paths) > 0 {
 		g.Initiator, g.Responder = g.Paths[0].Initiator, g.Paths[0].Responder
 	}
@@ -356,7 +480,7 @@ func inherit(ms []*message, d *dialogue) {
 		o := original(ms, i)
 		if ms[o].Part > 1 {
 			for _, j := range d.all {
-				if ms[j].Part == 1 && ms[j].FromInitiator == ms[o].FromInitiator && ms[j].fragID == ms[o].fragID {
+				if ms[j].Part == 1 && ms[j].FromInitiator == ms[o].FromInitiator && ms[j].set == ms[o].set {
 					o = original(ms, j)
 					break
 				}
@@ -593,6 +717,7 @@ func (g *negotiation) natSides(ms []*message) {
 		g.NATSide = "responder"
 	}
 	g.NATTOffered = g.natt[0] && g.natt[1]
+	g.VendorIDs = make([]facts.VendorID, 0, len(g.vendors))
 	for _, v := range g.vendors {
 		g.VendorIDs = append(g.VendorIDs, facts.VendorID{Name: v.name, FromInitiator: g.byInitiator(ms, v.src)})
 	}
@@ -606,13 +731,4 @@ func (g *negotiation) byInitiator(ms []*message, end netip.AddrPort) bool {
 		}
 	}
 	return end.Addr() == g.Initiator.Addr()
-}
-
-func (g *negotiation) chosenProposals() {
-	if s := g.offered[0]; s != nil {
-		g.Offered = s.proposals
-	}
-	if s := g.offered[1]; s != nil {
-		g.Chosen = s.proposals
-	}
 }

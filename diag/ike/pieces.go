@@ -8,9 +8,6 @@ const (
 	maxPieceSets  = 4
 )
 
-// pieces holds messages of one negotiation that are being put together.
-type pieces struct{ sets []*pieceSet }
-
 type pieceSet struct {
 	e     ends
 	id    uint16
@@ -21,27 +18,24 @@ type pieceSet struct {
 	done  bool
 }
 
-// piece takes one piece. m gets the header of the message inside when it is known, and the
-// last piece to arrive gets the clear payloads of the whole.
-func (f *follower) piece(g *negotiation, m *message, outer *header, e ends, d *decoded) {
-	m.fragID = d.fragID
-	if g.pieces == nil {
-		g.pieces = &pieces{}
-	}
-	ps := g.pieces
+// piece takes one piece. When it is the last to arrive, d becomes what the whole message
+// says in the clear, behind the payload of the piece itself, and piece returns true.
+func (f *follower) piece(g *negotiation, m *sighting, outer *header, e ends, d *decoded) bool {
 	var s *pieceSet
-	for _, x := range ps.sets {
+	for _, x := range g.pieces {
 		if x.id == d.fragID && x.e.src == e.src && x.e.dst == e.dst {
 			s = x
 		}
 	}
 	if s == nil || s.done && d.part == 1 {
-		if len(ps.sets) >= maxPieceSets {
-			ps.sets = slices.Delete(ps.sets, 0, 1)
+		if len(g.pieces) >= maxPieceSets {
+			g.pieces[0].data = nil
+			g.pieces = slices.Delete(g.pieces, 0, 1)
 		}
 		s = &pieceSet{e: e, id: d.fragID, data: map[int][]byte{}}
-		ps.sets = append(ps.sets, s)
+		g.pieces = append(g.pieces, s)
 	}
+	m.rare.set = s
 	if d.parts > 0 {
 		s.total = d.parts
 	}
@@ -50,33 +44,31 @@ func (f *follower) piece(g *negotiation, m *message, outer *header, e ends, d *d
 			s.first = &h
 		}
 	}
-	m.inner = s.first
-	m.Parts = s.total
-	if s.done || d.part == 0 || s.data[d.part] != nil || s.size+len(d.piece) > maxPieceBytes {
-		return
+	if s.done || s.data == nil || d.part == 0 || s.data[d.part] != nil || s.size+len(d.piece) > maxPieceBytes || !f.afford(len(d.piece)) {
+		return false
 	}
 	s.data[d.part] = slices.Clone(d.piece)
 	s.size += len(d.piece)
 	if s.total == 0 || len(s.data) < s.total {
-		return
+		return false
 	}
 	whole := make([]byte, 0, s.size)
 	for i := 1; i <= s.total; i++ {
 		if s.data[i] == nil {
-			return
+			return false
 		}
 		whole = append(whole, s.data[i]...)
 	}
 	s.done, s.data = true, nil
+	f.spent -= s.size // given back
 	h, ok := parseHeader(whole)
 	if !ok || h.init != outer.init || h.length != int64(len(whole)) || h.next == p1Fragment {
-		return
+		return false
 	}
-	part, parts := d.part, s.total
+	own := slices.Clone(d.payloads)
 	decode(whole, &h, e, d)
-	d.part, d.parts, d.piece = part, parts, nil
-	m.Payloads = append(slices.Clone(m.Payloads), f.intern(d.payloads)...)
-	m.Notifies, m.Deletes = slices.Clone(d.notifies), d.deletes
+	d.payloads = slices.Insert(d.payloads, 0, own...)
+	d.malformed, d.piece = "", nil
 	m.natSrc, m.natDst = d.natSrc, d.natDst
-	m.Encrypted = h.flags&flagEncrypted != 0
+	return true
 }
