@@ -238,7 +238,7 @@ func config(t testing.TB, s *server) session.Config {
 		t.Fatal(err)
 	}
 	return session.Config{Platform: inventory.CiscoASA, Address: s.addr, User: "ops", Password: password, Enable: "enable-me",
-		KnownHosts: session.NewKnownHosts(path), ConnectTimeout: 5 * time.Second, CommandTimeout: 5 * time.Second}
+		KnownHosts: session.NewKnownHosts(path), ConnectTimeout: 5 * time.Second, CommandTimeout: time.Minute}
 }
 
 func open(t testing.TB, c session.Config) *session.Session {
