@@ -545,6 +545,9 @@ func wireIKEConditions() []Condition {
 					}
 					w = 2.8
 				}
+				if !s.goesOn(last.End, 3*time.Second) {
+					w -= 1 // the capture ends right here
+				}
 				ps := append(s.sentPlaces(xs[0].Resp, "the user's reply"), s.sentPlaces(last.Req, "the headend's verdict")...)
 				ps = append(ps, s.sentPlaces(last.Resp, "acknowledged; nothing follows")...)
 				return &Match{Clues: []Clue{For(w, "question, reply, status, acknowledgement, and then silence: no mode configuration, no quick mode", ps...)},

@@ -24,7 +24,8 @@ type loss struct {
 	from    int
 	kind    stopKind
 	answer  bool // the answer of the exchange, not its request
-	n       int  // copies
+	n       int  // copies whose fate could show before the captures end
+	partial int  // of these, how many arrived in part
 	m       *path.Msg
 	frag    bool
 	big     bool // whole, large, DF
@@ -54,11 +55,17 @@ func (s *story) missing() *loss {
 		x = l.m.Message
 	}
 	for _, m := range l.u.Msgs {
+		if k != silence && len(l.u.Msgs) > 1 && !s.goesOn(m.At, 1500*time.Millisecond) && s.msgs()[0].At != s.msgs()[len(s.msgs())-1].At {
+			continue // under way when the capture ended
+		}
+		l.n++
 		if m.Sent() != nil && len(m.Sent().Fragments) > 0 || m.Rcvd() != nil && !m.Rcvd().Complete {
 			l.frag = true
 		}
+		if m.Fate == path.Partial || m.Fate != path.Arrived && m.Rcvd() != nil && !m.Rcvd().Complete {
+			l.partial++
+		}
 	}
-	l.n = len(l.u.Msgs)
 	l.size = x.IPLength
 	l.port = x.Dst.Port()
 	if l.answer {
@@ -109,7 +116,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	switch l.kind {
 	case msgLost:
 		switch {
-		case l.u.Partial > 0:
+		case l.partial > 0:
 			w["path-fragments-dropped"] = 7
 		case l.frag && l.first:
 			w["path-fragments-dropped"], w["udp-500-blocked"] = 5, 2
@@ -133,16 +140,16 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		default:
 			w["path-lost-midway"] = 5
 		}
-		if l.n == 1 {
+		if l.n <= 1 {
 			for k := range w {
-				w[k] -= 2.6
+				w[k] -= 3.2 // one lost packet is an accident
 			}
 		} else if l.n == 2 {
 			for k := range w {
 				w[k] -= 0.6
 			}
 		}
-		if l.u.Sure == 0 && l.u.Partial == 0 {
+		if l.u.Sure == 0 && l.partial == 0 {
 			// The other capture may have ended before.
 			for k := range w {
 				w[k] -= 0.5
@@ -177,9 +184,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			}
 		}
 	case unaccepted:
-		rcvdPartial := l.u.Partial > 0
 		switch {
-		case rcvdPartial:
+		case l.partial > 0:
 			w["path-fragments-dropped"] = 6.5
 		case l.frag:
 			w["path-fragments-dropped"] = 4.6
@@ -193,6 +199,11 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-large-packets-dropped"] = 3.4
 		default:
 			w["path-lost-midway"] = 3
+		}
+		if l.n <= 1 {
+			for k := range w {
+				w[k] -= 2.4
+			}
 		}
 	case silence:
 		// Keepalives on 4500 show that the port is open to the message that is missing.
@@ -233,6 +244,11 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			} else if l.big {
 				w["pmtu-black-hole"] = 3
 			}
+		}
+	}
+	if l.kind == silence && !s.goesOn(l.u.Last().At, 3*time.Second) {
+		for k := range w {
+			w[k] *= 0.75 // nothing at all follows: the capture may simply end here
 		}
 	}
 	// What routers and hosts say about it.
@@ -297,10 +313,10 @@ func (s *story) outranked(l *loss) bool {
 // lossClues turns the loss into evidence.
 func (s *story) lossClues(l *loss, w float64) []Clue {
 	var cs []Clue
-	n := plural(l.n, "copy", "copies")
+	n := plural(max(1, l.n), "copy", "copies")
 	switch l.kind {
 	case msgLost:
-		if l.u.Partial > 0 {
+		if l.partial > 0 {
 			cs = append(cs, For(w, fmt.Sprintf("%s of %s left %s and only part of their fragments arrived at %s", n, l.what(), s.name(l.from), s.name(1-l.from)), s.rcvdPlaces(l.u, "only this part arrived")...))
 			cs = append(cs, For(0.01, "as it left", s.sentPlaces(l.u, "left")...))
 		} else {
@@ -337,7 +353,7 @@ func wirePathConditions() []Condition {
 				}
 				to := 1 - l.from
 				part := "no fragment"
-				if l.u.Partial > 0 {
+				if l.partial > 0 {
 					part = "only part of the fragments"
 				}
 				var title, expl string
@@ -349,7 +365,7 @@ func wirePathConditions() []Condition {
 				case l.frag:
 					title = fmt.Sprintf("Fragmented IKE packets from %s do not get through", s.name(l.from))
 					expl = fmt.Sprintf("%s (%d bytes of IKE) leaves %s as IP fragments, %s, and what follows shows that it is not received, while whole packets were. That fits lost fragments best; the other end's capture would prove it.", l.what(), l.m.Length, s.name(l.from), plural(l.n, "time", "times"))
-				case l.u.Partial > 0:
+				case l.partial > 0:
 					title = fmt.Sprintf("Only part of the fragments from %s arrives", s.name(l.from))
 					expl = fmt.Sprintf("%s arrives as a first fragment or as later fragments only, again and again: a device on the path drops the rest.", l.what())
 				default:
@@ -636,7 +652,7 @@ func wireNATPool(t *Tunnel) []Match {
 	// answer of phase 1 on 500 repeated.
 	if !s.at(s.res) && s.at(s.ini) && (s.stop.kind == unanswered || s.stop.kind == ended) && s.a.Floated() && s.a.NAT() {
 		l := s.missing()
-		if l == nil || l.port != 4500 || l.open || l.frag || l.big {
+		if l == nil || l.port != 4500 || l.open || l.frag || l.big || s.fresh(l.u) {
 			return nil
 		}
 		var cs []Clue
