@@ -232,6 +232,10 @@ func (c *tcpConn) keep(s facts.CTCPSegment) {
 
 // evictTCP makes room: connections that carry no IPsec go.
 func (f *follower) evictTCP() bool {
+	if f.tcpFull > 0 { // looking again at each connection would take quadratic time
+		f.tcpFull--
+		return false
+	}
 	kept := f.tcpOrder[:0]
 	for _, c := range f.tcpOrder {
 		if c.Content || c.configured && !c.dead {
@@ -244,7 +248,11 @@ func (f *follower) evictTCP() bool {
 	}
 	clear(f.tcpOrder[len(kept):])
 	f.tcpOrder = kept
-	return len(kept) < maxTCP
+	if len(kept) < maxTCP {
+		return true
+	}
+	f.tcpFull = 1024
+	return false
 }
 
 func (f *follower) finishTCP() {

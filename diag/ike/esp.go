@@ -13,6 +13,7 @@ import (
 // those of a headend with hundreds of peers.
 const (
 	maxFlows     = 200000
+	maxSPIs      = 1000 // from one host to another
 	detailFlows  = 64   // flows with full detail
 	mediumFlows  = 800  // with less; the rest with little
 	maxSeconds   = 900  // PerSecond of a detailed flow
@@ -105,10 +106,12 @@ func (f *follower) esp(p *ipPacket, e ends, b []byte, n int, via carrier) {
 }
 
 func (f *follower) openFlow(k flowKey, e ends, p *ipPacket, via carrier) *flow {
-	if len(f.flowOrder) >= maxFlows {
+	pair := hostKey{p.src, p.dst}
+	if len(f.flowOrder) >= maxFlows || f.spis[pair] >= maxSPIs {
 		f.c.ESPDropped++
 		return nil
 	}
+	f.spis[pair]++
 	fl := &flow{key: k, ordinal: len(f.flowOrder), first: p.ts, last: p.ts, topTime: p.ts}
 	fl.SPI, fl.UDP, fl.CTCP = k.spi, via == viaUDP, via == viaTCP
 	fl.Src, fl.Dst = addrPort(e.src, e.sport), addrPort(e.dst, e.dport)

@@ -25,6 +25,7 @@ const (
 	maxICMP         = 4096
 	maxKeepTimes    = 64
 	maxPaths        = 16
+	maxTwins        = 16 // negotiations with one cookie
 )
 
 // sighting is one message while the file is being read, in little room: of a headend's
@@ -151,6 +152,7 @@ type follower struct {
 	flows     map[flowKey]*flow
 	flowOrder []*flow
 	lastFlow  *flow
+	spis      map[hostKey]int
 
 	keep     map[pairKey]int
 	garbage  map[garbageKey]int
@@ -159,6 +161,7 @@ type follower struct {
 	lastHost *hostTraffic
 	tcp      map[pairKey]*tcpConn
 	tcpOrder []*tcpConn
+	tcpFull  int // connections turned away since the last look for room
 	udpClass udpClassifier
 	bodies   map[uint64]*body
 	offers   map[uint64][]facts.Proposal
@@ -191,6 +194,7 @@ func newFollower(name, source string, opt Options) *follower {
 		opt: opt, c: &facts.Capture{Name: name, Source: source},
 		byCookie: map[uint64]*negotiation{},
 		flows:    map[flowKey]*flow{},
+		spis:     map[hostKey]int{},
 		keep:     map[pairKey]int{},
 		garbage:  map[garbageKey]int{},
 		hosts:    map[hostKey]*hostTraffic{},
@@ -546,7 +550,11 @@ func (f *follower) find(h *header, e ends) *negotiation {
 			return g
 		}
 	}
+	n := 0
 	for g := f.byCookie[h.init]; g != nil; g = g.twin {
+		if n++; n > maxTwins { // somebody plays with one cookie: no chain to walk for ever
+			return g
+		}
 		if g.Version != int(h.major) {
 			continue
 		}

@@ -319,6 +319,81 @@ func TestReadError(t *testing.T) {
 	}
 }
 
+// TestFloods: what strangers send in masses is counted and takes no room.
+func TestFloods(t *testing.T) {
+	const many = 60000
+	tests := map[string]struct {
+		frame func(i int) []byte
+		check func(c *facts.Capture) bool
+	}{
+		"random SPIs on 4500": {
+			func(i int) []byte {
+				b := make([]byte, 64)
+				binary.BigEndian.PutUint64(b, uint64(i+300)*0x9e3779b97f4a7c15|1<<40)
+				return etherUDP(1, 2, 4500, b)
+			},
+			func(c *facts.Capture) bool { return len(c.ESP) <= maxSPIs && c.ESPDropped > many/2 },
+		},
+		"one cookie, many addresses": {
+			func(i int) []byte {
+				b := mm1(1, 2)
+				binary.BigEndian.PutUint32(b[26:], uint32(i))
+				binary.BigEndian.PutUint32(b[30:], uint32(i)+many)
+				return b
+			},
+			func(c *facts.Capture) bool { return len(c.Negotiations) <= maxTwins+1 },
+		},
+		"new cookies": {
+			func(i int) []byte {
+				b := mm1(1, 2)
+				binary.BigEndian.PutUint64(b[42:], uint64(i)+1)
+				return b
+			},
+			func(c *facts.Capture) bool { return len(c.Negotiations) == many && c.Dropped == 0 },
+		},
+		"first fragments alone": {
+			func(i int) []byte {
+				b := mm1(1, 2)
+				b[20] = 0x20
+				binary.BigEndian.PutUint16(b[18:], uint16(i))
+				binary.BigEndian.PutUint64(b[42:], uint64(i)+1)
+				return b
+			},
+			func(c *facts.Capture) bool { return len(c.Negotiations) > 0 },
+		},
+		"later fragments alone": {
+			func(i int) []byte {
+				b := mm1(1, 2)
+				b[20], b[21] = 0x20, 9
+				binary.BigEndian.PutUint16(b[18:], uint16(i))
+				return b
+			},
+			func(c *facts.Capture) bool { return len(c.Orphans) == maxOrphans },
+		},
+		"broken messages": {
+			func(i int) []byte {
+				b := mm1(1, 2)
+				b[42+30] = byte(i) | 1
+				binary.BigEndian.PutUint64(b[42:], uint64(i)+1)
+				return b
+			},
+			func(c *facts.Capture) bool { return len(c.Negotiations) == 0 && len(c.Garbage) > 0 },
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newFollower("x", "x", Options{})
+			for i := range many {
+				b := tt.frame(i)
+				w.record(&record{n: i + 1, ts: int64(i) * 1e6, link: linkEthernet, wire: len(b), data: b})
+			}
+			if c := w.finish(); !tt.check(c) {
+				t.Errorf("%d negotiations (%d dropped), %d flows (%d dropped), %d orphans, %d kinds of garbage", len(c.Negotiations), c.Dropped, len(c.ESP), c.ESPDropped, len(c.Orphans), len(c.Garbage))
+			}
+		})
+	}
+}
+
 // TestUnsorted: the order of the records does not matter to what a capture says.
 func TestUnsorted(t *testing.T) {
 	for _, name := range []string{"modecfg-frags-hq.pcap", "nat-expired-hq.pcap", "rekey-hq.pcap", "main-frags-dropped-spoke.pcap"} {
