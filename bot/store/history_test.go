@@ -38,7 +38,6 @@ func TestHistories(t *testing.T) {
 		}()
 		approved := map[string]time.Time{} // by proposal: the accepted click
 		written := map[string]int{}
-		writtenAt := []time.Time{}
 		taken := map[string]*Store{} // who runs what
 		var ids []string
 		paused := false
@@ -98,7 +97,6 @@ func TestHistories(t *testing.T) {
 						t.Fatal("claimed by a process that did not take it")
 					}
 					written[id]++
-					writtenAt = append(writtenAt, clk.now())
 				}
 			case "finish":
 				id := pick()
