@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/parse/asa"
@@ -137,6 +139,7 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 			parse(dev, part)
 		}
 	}
+	sentences(dev, rest)
 	dev.Outputs = append(dev.Outputs, rest)
 }
 
@@ -196,6 +199,7 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 				if strings.TrimSpace(l.Text) != "" {
 					dev.Skipped++
 				}
+				note(dev, l, source, 3)
 			}
 			continue
 		}
@@ -205,11 +209,54 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 			out.Command = "show ip route"
 		}
 		out.Empty = emptyAnswer(s.lines)
+		sentences(dev, out)
 		parse(dev, out)
 		dev.Outputs = append(dev.Outputs, out)
 	}
 	if strings.HasPrefix(def, "show logging") && !slices.ContainsFunc(dev.Outputs, func(o facts.Output) bool { return o.Place.Source == source }) {
 		dev.Outputs = append(dev.Outputs, facts.Output{Command: def, Complete: true, Place: o.Place})
+	}
+}
+
+// Bounds of what is kept of people's words.
+const (
+	maxNotes   = 200
+	maxNoteLen = 1000
+)
+
+// note keeps a line that reads like a sentence: that many words and more.
+func note(dev *facts.Device, l facts.Line, source string, least int) {
+	if len(dev.Notes) >= maxNotes || len(l.Text) > maxNoteLen {
+		return
+	}
+	words := strings.Fields(redact.Strip(l.Text))
+	n := 0
+	for _, w := range words {
+		if r, _ := utf8.DecodeRuneInString(strings.Trim(w, ".,;:!?()\"'")); unicode.IsLetter(r) {
+			n++
+		}
+	}
+	if n < least || 2*n < len(words) {
+		return
+	}
+	text := strings.Join(words, " ")
+	dev.Notes = append(dev.Notes, facts.Note{Place: facts.Place{Source: source, Line: l.N, Text: text}, Lower: strings.ToLower(text)})
+}
+
+// sentences keeps what people wrote behind an answer. Devices end hardly any line like a sentence.
+func sentences(dev *facts.Device, o facts.Output) {
+	if strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show version") || strings.HasPrefix(o.Command, "show startup-config") {
+		return // banners and descriptions
+	}
+	for _, l := range o.Text {
+		t := strings.TrimRight(l.Text, " \t\r")
+		if t == "" || len(dev.Notes) >= maxNotes {
+			continue
+		}
+		switch t[len(t)-1] {
+		case '.', '?', '!':
+			note(dev, facts.Line{N: l.N, Text: t}, o.Place.Source, 5)
+		}
 	}
 }
 

@@ -388,3 +388,24 @@ func BenchmarkHeadendSplit(b *testing.B) {
 		}
 	}
 }
+
+// What people write around the evidence is kept with its place; device text is not taken for it.
+func TestNotes(t *testing.T) {
+	set := read(t, put(t, map[string]string{
+		"mail.txt":       "Hallo zusammen,\n\nseit gestern bricht der Tunnel alle 18 Stunden ab.\n-- \n10.0.0.1\n",
+		"fw/session.txt": "fw# show crypto isakmp sa\n" + ikeTable + "\nUsers say that database sessions drop at every rekey.\nfw# \n",
+	}))
+	var got []string
+	for _, d := range set.Devices {
+		for _, n := range d.Notes {
+			got = append(got, fmt.Sprintf("%s:%d %s", n.Place.Source, n.Place.Line, n.Lower))
+		}
+	}
+	want := []string{
+		"mail.txt:3 seit gestern bricht der tunnel alle 18 stunden ab.",
+		"fw/session.txt:11 users say that database sessions drop at every rekey.",
+	}
+	if d := cmp.Diff(want, got, cmpopts.SortSlices(func(a, b string) bool { return a < b })); d != "" {
+		t.Error(d)
+	}
+}

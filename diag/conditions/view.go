@@ -189,3 +189,21 @@ func IsUp(sa facts.IKESA) bool {
 	}
 	return false
 }
+
+// said returns the places where people's words beside the evidence (a mail, a ticket) hold
+// one of the phrases, given in lower case. The words name no tunnel, so every tunnel has
+// them; they support what the devices show and prove nothing alone.
+func (t *Tunnel) said(phrases ...string) []facts.Place {
+	var out []facts.Place
+	for _, d := range t.Set.Devices {
+		for _, n := range d.Notes {
+			for _, p := range phrases {
+				if strings.Contains(n.Lower, p) {
+					out = append(out, n.Place)
+					break
+				}
+			}
+		}
+	}
+	return out
+}

@@ -77,7 +77,15 @@ type Device struct {
 	Traces   []PacketTrace
 	Routes   []RouteEntry // show route / show ip route
 	Clock    *Clock
-	Skipped  int // lines that no parser understood, blank and comment lines excluded
+	Notes    []Note // what people wrote around the evidence: a mail, a ticket; bounded
+	Skipped  int    // lines that no parser understood, blank and comment lines excluded
+}
+
+// Note is a sentence that people wrote around the evidence: the complaint that an absent
+// optional line needs before it means anything. It is in any language, and never proof alone.
+type Note struct {
+	Place Place
+	Lower string // the text in lower case, blanks single
 }
 
 // Version of the device's software.
