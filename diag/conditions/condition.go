@@ -48,6 +48,9 @@ type End struct {
 	// Others are the addresses of the device's other peers: evidence that names one of
 	// them belongs to another tunnel.
 	Others map[netip.Addr]bool
+
+	history []life // reading of the log, made on first use
+	lived   bool
 }
 
 // Match is one condition found in one tunnel.

@@ -10,7 +10,7 @@ func health() []Condition {
 }
 
 var tunnelHealthy = Condition{
-	ID: "tunnel-healthy", Severity: report.Info, Healthy: true,
+	ID: "tunnel-healthy", Severity: report.Info, Healthy: true, Prefer: []string{"rekey-before-lifetime"},
 	Reference: "Cisco: MM_ACTIVE / QM_IDLE with counters growing both ways",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -39,7 +39,7 @@ var tunnelHealthy = Condition{
 }
 
 var tunnelIdle = Condition{
-	ID: "tunnel-idle", Severity: report.Info, Healthy: true, Prefer: []string{"tunnel-healthy"},
+	ID: "tunnel-idle", Severity: report.Info, Healthy: true, Prefer: []string{"tunnel-healthy", "rekey-before-lifetime"},
 	Reference: "practice: counters of two readings that stand still",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

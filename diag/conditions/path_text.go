@@ -12,7 +12,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espOneWay, noReturnText, noIKEText, deadPeerText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
 }
 
 // denies returns log lines that drop the given UDP port or IP protocol between the two

@@ -87,8 +87,30 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 		r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return healthy[f.ID] })
 	}
 	report.Sort(&r)
+	health(&r)
 	ladders = append(ladders, fine...)
 	return r, ladders[:min(len(ladders), maxLadders)]
+}
+
+// health puts what is special about healthy tunnels before the plain statement: a tunnel
+// that is made anew on time, or lies idle, is what the question was about. Where others work
+// it is only said when it is sure.
+func health(r *report.Report) {
+	plain := slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.ID == "tunnel-healthy" })
+	if !plain || slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Severity != report.Info }) {
+		return
+	}
+	r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return f.ID == "tunnel-idle" && f.Confidence < 0.75 })
+	slices.SortStableFunc(r.Findings, func(a, b report.Finding) int {
+		return cmp.Compare(b2i(a.ID == "tunnel-healthy"), b2i(b.ID == "tunnel-healthy"))
+	})
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func named(t *conditions.Tunnel, want string) bool {
