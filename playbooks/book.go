@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"vpnbot/devices/command"
 )
 
 //go:embed builtin/*.yaml
@@ -69,8 +71,7 @@ var (
 )
 
 // EvidenceNames are what a collect step may name.
-var EvidenceNames = []string{"clock", "version", "ike-sa", "ipsec-sa", "session", "config", "log", "asp-drop", "memory", "cpu",
-	"failover", "ssh-sessions", "routes", "nat", "pools", "aaa", "captures"}
+var EvidenceNames = command.EvidenceNames
 
 // Load reads the built-in playbooks and those of dir ("" for none). A name in dir
 // replaces the built-in one of that name. All errors are returned, each with file,

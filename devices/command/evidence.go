@@ -11,7 +11,8 @@ import (
 
 // EvidenceNames are the names that Evidence knows.
 var EvidenceNames = []string{"clock", "version", "ike-sa", "ipsec-sa", "session", "config", "log", "asp-drop", "memory", "cpu",
-	"failover", "ssh-sessions", "routes", "nat", "pools", "aaa", "captures", "shun", "certificates", "license", "acl"}
+	"failover", "ssh-sessions", "routes", "nat", "pools", "aaa", "captures", "shun", "certificates", "license", "acl",
+	"crypto-map", "asp-table", "ikev2-errors"}
 
 // Query narrows evidence to one tunnel. All fields are optional: without a peer the
 // outputs of all peers are read.
@@ -19,6 +20,7 @@ type Query struct {
 	Peer     netip.Addr     // the other end
 	Kind     inventory.Kind // which kind of VPN session to read; "" is l2l
 	Networks []netip.Prefix // protected networks behind the peer, for routes
+	Pools    []string       // address pools by name, as the device's configuration has them: an ASA shows one at a time
 }
 
 // Evidence gives the read-only commands that gather the named evidence from a device,
@@ -35,6 +37,11 @@ func Evidence(t Target, name string, q Query) ([]Command, error) {
 	if q.Peer.IsValid() {
 		var err error
 		if peer, err = address("peer", q.Peer); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range q.Pools {
+		if err := checkWord("pool", p); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +63,7 @@ func Evidence(t Target, name string, q Query) ([]Command, error) {
 }
 
 // slow evidence may be megabytes on a headend.
-var slow = []string{"config", "log", "ipsec-sa", "session", "routes", "nat", "acl"}
+var slow = []string{"config", "log", "ipsec-sa", "session", "routes", "nat", "acl", "crypto-map", "asp-table", "license"}
 
 func with(line, option, value string) string {
 	if value == "" {
@@ -91,6 +98,8 @@ func asaEvidence(t Target, name, peer string, q Query) []string {
 				if q.Kind == inventory.RemoteAccess {
 					kinds = append(kinds, "anyconnect")
 				}
+			} else if q.Kind == inventory.RemoteAccess && !t.Version.Before(8, 0) {
+				kinds = append(kinds, "svc")
 			}
 			var out []string
 			for _, k := range kinds {
@@ -114,7 +123,9 @@ func asaEvidence(t Target, name, peer string, q Query) []string {
 		}
 		return append(out, "show running-config interface", "show running-config route", "show running-config all sysopt",
 			"show running-config ip local pool", "show running-config aaa-server", "show running-config threat-detection",
-			"show running-config management-access")
+			"show running-config management-access", "show running-config same-security-traffic", "show running-config access-group",
+			"show running-config icmp", "show running-config name", "show running-config username", "show running-config vpn-sessiondb",
+			"show running-config logging")
 	case "log":
 		if peer == "" {
 			return []string{"show logging | include -713|-714|-715|-402|-602|-113|-722|-737|-750|-751|-752"}
@@ -142,12 +153,19 @@ func asaEvidence(t Target, name, peer string, q Query) []string {
 		}
 		return []string{"show route"}
 	case "nat":
+		// Who holds the ports of IKE on the interface's address; all translations may be
+		// hundreds of thousands.
+		out := []string{"show nat detail"}
 		if old {
-			return []string{"show nat", "show xlate"}
+			out = []string{"show nat"}
 		}
-		return []string{"show nat detail"}
+		return append(out, "show xlate gport 500", "show xlate gport 4500")
 	case "pools":
-		return []string{"show running-config ip local pool"}
+		out := []string{"show running-config ip local pool"}
+		for _, p := range q.Pools {
+			out = append(out, "show ip local pool "+p)
+		}
+		return out
 	case "aaa":
 		return []string{"show aaa-server"}
 	case "captures":
@@ -157,9 +175,11 @@ func asaEvidence(t Target, name, peer string, q Query) []string {
 	case "certificates":
 		return []string{"show crypto ca certificates"}
 	case "license":
-		return []string{"show version"}
+		return []string{"show version", "show local-host | include host limit|active"}
 	case "acl":
 		return []string{"show access-list"}
+	case "asp-table":
+		return []string{"show asp table classify domain encrypt", "show asp table vpn-context detail"}
 	}
 	return nil
 }
@@ -175,16 +195,18 @@ func iosEvidence(t Target, name, peer string, q Query) []string {
 		if peer != "" {
 			ikev2 = "show crypto ikev2 sa remote " + peer + " detailed"
 		}
+		// "detail" has no column for the state; the plain form has no cipher and no lifetime.
+		out := []string{"show crypto isakmp sa", "show crypto isakmp sa detail"}
 		if t.Version.Before(15, 1) {
-			return []string{"show crypto isakmp sa detail"}
+			return out
 		}
-		return []string{"show crypto isakmp sa detail", ikev2}
+		return append(out, ikev2)
 	case "ipsec-sa":
 		return []string{with("show crypto ipsec sa", "peer", peer)}
 	case "session":
 		return []string{with("show crypto session", "remote", peer) + " detail"}
 	case "config":
-		return []string{"show running-config | section crypto|access-list|route-map|ip nat|interface|ip route|ip local pool|aaa|radius|tacacs"}
+		return []string{"show running-config | section crypto|access-list|route-map|ip nat|interface|ip route|ip local pool|aaa|radius|tacacs|hostname|ip vrf|vrf definition"}
 	case "log":
 		if peer == "" {
 			return []string{"show logging | include CRYPTO"}
@@ -241,6 +263,12 @@ func iosEvidence(t Target, name, peer string, q Query) []string {
 		return []string{"show platform cerm-information"}
 	case "acl":
 		return []string{"show access-lists"}
+	case "crypto-map":
+		return []string{"show crypto map"}
+	case "ikev2-errors":
+		if t.Version.XE {
+			return []string{"show crypto ikev2 diagnose error"}
+		}
 	}
 	return nil
 }

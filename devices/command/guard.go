@@ -37,6 +37,7 @@ show vpn-sessiondb detail l2l [filter ipaddress IP]
 show vpn-sessiondb detail remote [filter p-ipaddress IP]
 show vpn-sessiondb detail ra-ikev1-ipsec [filter p-ipaddress IP]
 show vpn-sessiondb detail anyconnect [filter p-ipaddress IP]
+show vpn-sessiondb detail svc [filter p-ipaddress IP]
 show running-config crypto
 show running-config isakmp
 show running-config tunnel-group
@@ -54,6 +55,13 @@ show running-config ip local pool
 show running-config aaa-server
 show running-config threat-detection
 show running-config management-access
+show running-config same-security-traffic
+show running-config access-group
+show running-config icmp
+show running-config name
+show running-config username
+show running-config vpn-sessiondb
+show running-config logging
 show logging | include PAT
 show asp drop
 show memory
@@ -62,7 +70,11 @@ show failover
 show ssh sessions
 show route [IP]
 show nat [detail]
-show xlate
+show xlate gport N
+show ip local pool NAME
+show local-host | include host limit|active
+show asp table classify domain encrypt
+show asp table vpn-context detail
 show aaa-server
 show access-list
 show shun
@@ -89,7 +101,9 @@ exit
 terminal length 0
 show clock
 show version
-show crypto isakmp sa detail
+show crypto isakmp sa [detail]
+show crypto map
+show crypto ikev2 diagnose error
 show crypto ikev2 sa detailed
 show crypto ikev2 sa remote IP detailed
 show crypto ipsec sa [peer IP]

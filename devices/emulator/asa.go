@@ -120,6 +120,14 @@ func asaGrammar(privileged, old bool) *grammar {
 	g.add("show route <word:interface> <ip:to>", func(s *session, a args) string { return s.dev.asaRoutes(a.ip("to")) })
 	g.add("show nat [detail]", asaNAT)
 	g.add("show xlate", func(s *session, a args) string { return "2 in use, 311 most used\n" })
+	g.add("show xlate gport <int:port>", func(s *session, a args) string { return "2 in use, 311 most used\n" })
+	g.add("show local-host", func(s *session, a args) string {
+		return "Licensed host limit: Unlimited\n\nInterface inside: 41 active, 66 maximum active, 0 denied\nInterface outside: 12 active, 31 maximum active, 0 denied\n"
+	})
+	g.add("show asp table classify domain encrypt", func(s *session, a args) string {
+		return "\nInterface outside:\n\nL2 - Output Table:\n\nL2 - Input Table:\n"
+	})
+	g.add("show asp table vpn-context [detail]", func(s *session, a args) string { return "" })
 	g.add("show xlate local <ip:host>", func(s *session, a args) string { return "2 in use, 311 most used\n" })
 	g.add("show conn [count]", func(s *session, a args) string { return "412 in use, 5120 most used\n" })
 	g.add("show running-config", func(s *session, a args) string { return asaRunning(s, args{}) })

@@ -376,7 +376,7 @@ func asaRunning(s *session, a args) string {
 		}
 	}
 	for _, w := range []string{"crypto", "sysopt", "tunnel-group", "group-policy", "access-list", "access-group", "nat", "global", "static", "object", "object-group", "route", "ip",
-		"aaa-server", "username", "interface", "threat-detection", "management-access", "http", "ssh", "logging", "vpnclient", "vpn-sessiondb", "webvpn", "names", "name", "same-security-traffic", "mtu", "ntp"} {
+		"aaa-server", "username", "interface", "threat-detection", "management-access", "http", "ssh", "logging", "vpnclient", "vpn-sessiondb", "webvpn", "names", "name", "same-security-traffic", "mtu", "ntp", "icmp"} {
 		known[w] = true
 	}
 	first := words[0]
