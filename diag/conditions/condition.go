@@ -51,6 +51,7 @@ type End struct {
 
 	history []life // reading of the log, made on first use
 	lived   bool
+	nets    *[]network // protected networks, made on first use
 }
 
 // Match is one condition found in one tunnel.
