@@ -95,6 +95,7 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 			notes = append(notes, reason(name, errs[n]))
 		}
 		for k, d := range data[n] {
+			d = x.asPcap(name, d)
 			x.keep(name, k, d)
 			if k > 0 && !x.strangers(d, x.tunnel.Ends[i].Address, x.peer(i)) {
 				continue // the second filter saw nothing that the first did not

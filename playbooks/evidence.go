@@ -2,7 +2,6 @@ package playbooks
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -82,16 +81,15 @@ func (x *run) describe(name string) bundle.Live {
 	return l
 }
 
-// reduce zeroes what must not leave the host (safety rule 12).
-func reduce(c capture) ([]byte, error) {
-	if c.dump {
-		return nil, errors.New("it was read as a dump text, which is not passed on")
-	}
+// reduce zeroes what must not leave the host (safety rule 12) and leaves out the packets
+// that keep refuses; nil keeps all.
+func reduce(f File, keep func(int) bool) (data []byte, written int, err error) {
 	var out bytes.Buffer
-	if _, err := ike.Reduce(bytes.NewReader(c.data), &out, nil, ike.Options{}); err != nil {
-		return nil, fmt.Errorf("capture of %s: %w", c.device, err)
+	done, err := ike.Reduce(bytes.NewReader(f.Data), &out, keep, ike.Options{})
+	if err != nil {
+		return nil, 0, fmt.Errorf("capture %s: %w", f.Name, err)
 	}
-	return out.Bytes(), nil
+	return out.Bytes(), done.Written, nil
 }
 
 // pictures draws the ladders, each as SVG and PNG.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -494,18 +495,33 @@ func (x *run) finish() {
 	if !x.judged {
 		return
 	}
-	var reduced []string
-	for _, c := range x.caps {
-		data, err := reduce(c)
-		if err != nil {
-			x.opt.Logger.Warn("a capture could not be reduced and is kept on this host only", "run", x.req.Run, "device", c.device, "error", err)
+	question := report.InQuestion(x.diag.Report, x.diag.Ladders)
+	isp := report.ISPFacts{Name: x.tunnel.ISP.Name, Contact: x.tunnel.ISP.Contact}
+	for _, f := range x.result.Files {
+		if ext := path.Ext(f.Name); ext != ".pcap" && ext != ".pcapng" {
 			continue
 		}
-		name := c.device + ".pcap"
+		var keep func(int) bool // without a case for the ISP everything that was captured
+		if len(question) > 0 {
+			keep = question[f.Name].Has
+		}
+		data, written, err := reduce(f, keep)
+		if err != nil {
+			x.opt.Logger.Warn("a capture could not be reduced and is kept on this host only", "run", x.req.Run, "capture", f.Name, "error", err)
+			continue
+		}
+		if written == 0 {
+			continue
+		}
+		name := report.FileName(f.Name)
 		x.result.Reduced = append(x.result.Reduced, File{Name: name, Data: data})
-		reduced = append(reduced, name)
+		isp.Files = append(isp.Files, report.ISPFile{Name: name, Source: f.Name, Packets: question[f.Name]})
 	}
 	x.result.Pictures = pictures(x.diag.Ladders)
-	x.result.ISP = []File{{Name: x.tunnel.Name + "-isp-report.txt", Data: report.ISP(x.diag.Report,
-		report.ISPFacts{Name: x.tunnel.ISP.Name, Contact: x.tunnel.ISP.Contact, Files: reduced})}}
+	page, err := report.ISP(x.diag.Report, x.diag.Ladders, isp)
+	if err != nil {
+		x.opt.Logger.Error("no evidence report", "run", x.req.Run, "error", err)
+		return
+	}
+	x.result.ISP = []File{{Name: x.tunnel.Name + "-isp-report.html", Data: page}}
 }

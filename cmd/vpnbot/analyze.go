@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"io"
 	"time"
 
 	"vpnbot/diag"
@@ -12,7 +13,7 @@ import (
 
 type analyzeCmd struct {
 	Format string   `enum:"text,json,html" default:"text" help:"text, json or html."`
-	Out    string   `type:"path" help:"Also write report.html, report.json, a ladder diagram (SVG) per negotiation and the ISP evidence report into this folder."`
+	Out    string   `type:"path" help:"Also write report.html, report.json, a ladder diagram (SVG) per negotiation, and the ISP evidence report with its reduced captures into this folder."`
 	Tunnel string   `help:"Only this tunnel: its name, or A,B after its addresses."`
 	Paths  []string `arg:"" name:"path" help:"Files or bundle folders; several form one bundle."`
 }
@@ -32,7 +33,9 @@ func (c analyzeCmd) Run(std streams) error {
 		return usageError{fmt.Errorf("analyze: no tunnel %q in this evidence; run without --tunnel to see their names", c.Tunnel)}
 	}
 	if c.Out != "" {
-		if err := writeOut(c.Out, res, report.ISPFacts{}); err != nil {
+		if err := writeOut(c.Out, res, report.ISPFacts{}, func(source string) (io.ReadCloser, error) {
+			return bundle.Open(c.Paths, source)
+		}); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -43,7 +46,14 @@ func (c diagnoseCmd) Run(ctx context.Context, std streams) error {
 		out := diag.Result{Report: res.Report, Ladders: res.Ladders}
 		if c.Out != "" {
 			t, _ := rt.inventory.Tunnel(tunnel)
-			if err := writeOut(c.Out, out, report.ISPFacts{Name: t.ISP.Name, Contact: t.ISP.Contact}); err != nil {
+			if err := writeOut(c.Out, out, report.ISPFacts{Name: t.ISP.Name, Contact: t.ISP.Contact}, func(source string) (io.ReadCloser, error) {
+				for _, f := range res.Files {
+					if f.Name == source {
+						return io.NopCloser(bytes.NewReader(f.Data)), nil
+					}
+				}
+				return nil, fs.ErrNotExist
+			}); err != nil {
 				return err
 			}
 			if err := saveFiles(filepath.Join(c.Out, "bundle"), res.Files); err != nil {

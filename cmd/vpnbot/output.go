@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"vpnbot/diag"
+	"vpnbot/diag/ike"
 	"vpnbot/diag/report"
 )
 
@@ -22,9 +25,10 @@ func write(w io.Writer, format string, res diag.Result) error {
 	return report.WriteText(w, res.Report)
 }
 
-// writeOut writes the files of --out: the report in two forms, a diagram per negotiation
-// and the evidence report for an ISP.
-func writeOut(dir string, res diag.Result, isp report.ISPFacts) error {
+// writeOut writes the files of --out: the report in two forms, a diagram per negotiation,
+// the evidence report for an ISP and the captures that go with it, reduced to the packets
+// in question. open gives the bytes of a capture by its source.
+func writeOut(dir string, res diag.Result, isp report.ISPFacts, open func(source string) (io.ReadCloser, error)) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
@@ -52,5 +56,27 @@ func writeOut(dir string, res diag.Result, isp report.ISPFacts) error {
 			return err
 		}
 	}
-	return save("isp-report.txt", report.ISP(res.Report, isp))
+	question := report.InQuestion(res.Report, res.Ladders)
+	for _, source := range slices.Sorted(maps.Keys(question)) {
+		f, err := open(source)
+		if err != nil {
+			continue // packets that came from a device's dump text have no file to reduce
+		}
+		var out bytes.Buffer
+		_, err = ike.Reduce(f, &out, question[source].Has, ike.Options{})
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("--out: %s: %w", source, err)
+		}
+		name := "isp-" + report.FileName(source)
+		if err := save(name, out.Bytes()); err != nil {
+			return err
+		}
+		isp.Files = append(isp.Files, report.ISPFile{Name: name, Source: source, Packets: question[source]})
+	}
+	page, err := report.ISP(res.Report, res.Ladders, isp)
+	if err != nil {
+		return err
+	}
+	return save("isp-report.html", page)
 }

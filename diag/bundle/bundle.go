@@ -96,6 +96,23 @@ func Read(paths []string, opt Options) (*facts.Set, error) {
 	return r.set, nil
 }
 
+// Open opens a file of the bundle at paths by its source, as facts and findings name it.
+// The error wraps fs.ErrNotExist when there is none.
+func Open(paths []string, source string) (io.ReadCloser, error) {
+	r := newReading(Options{})
+	defer r.close()
+	items, err := r.list(paths)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		if it.source == source {
+			return it.fsys.Open(it.name)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", source, fs.ErrNotExist)
+}
+
 // reading is one reading of a bundle.
 type reading struct {
 	opt     Options

@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -517,7 +518,8 @@ func wirePlace(v *path.View, m *facts.Message, what string) facts.Place {
 	if what != "" {
 		txt += ": " + what
 	}
-	return facts.Place{Source: v.Capture.Source, Packet: m.Packet, Wire: true, Time: &t, Text: txt}
+	return facts.Place{Source: v.Capture.Source, Packet: m.Packet, Wire: true, Time: &t, Text: txt,
+		Datagram: &facts.Datagram{Src: m.Src, Dst: m.Dst, Proto: 17, Length: m.IPLength, IPID: m.IPID, DF: m.DF, Fragment: len(m.Fragments) > 0, Fate: what}}
 }
 
 // fragPlaces shows each fragment as its own packet.
@@ -533,7 +535,14 @@ func fragPlaces(v *path.View, m *facts.Message, what string) []facts.Place {
 		if what != "" {
 			txt += ": " + what
 		}
-		out = append(out, facts.Place{Source: v.Capture.Source, Packet: f.Packet, Wire: true, Time: &t, Text: txt})
+		d := &facts.Datagram{Src: m.Src, Dst: m.Dst, Proto: 17, Length: f.Length + 20, IPID: m.IPID, DF: m.DF, Fragment: true, Offset: f.Offset, Fate: what}
+		if m.Src.Addr().Is6() {
+			d.Length = f.Length + 48 // the fixed header and the fragment header
+		}
+		if f.Offset > 0 { // later fragments carry no ports
+			d.Src, d.Dst = netip.AddrPortFrom(m.Src.Addr(), 0), netip.AddrPortFrom(m.Dst.Addr(), 0)
+		}
+		out = append(out, facts.Place{Source: v.Capture.Source, Packet: f.Packet, Wire: true, Time: &t, Text: txt, Datagram: d})
 	}
 	return out
 }
@@ -634,7 +643,11 @@ func espPlace(v *path.View, f *facts.ESPFlow, p *facts.ESPPacket, what string) f
 	if what != "" {
 		txt += ": " + what
 	}
-	return facts.Place{Source: v.Capture.Source, Packet: p.Packet, Wire: true, Time: &t, Text: txt}
+	d := &facts.Datagram{Src: f.Src, Dst: f.Dst, Proto: 50, Length: p.Length, IPID: p.IPID, DF: p.DF, Fragment: p.Pieces > 1, Fate: what}
+	if f.UDP {
+		d.Proto = 17
+	}
+	return facts.Place{Source: v.Capture.Source, Packet: p.Packet, Wire: true, Time: &t, Text: txt, Datagram: d}
 }
 
 func icmpPlace(e path.ICMP) facts.Place {
@@ -648,7 +661,8 @@ func icmpPlace(e path.ICMP) facts.Place {
 	if e.MTU > 0 {
 		txt += fmt.Sprintf(", MTU %d", e.MTU)
 	}
-	return facts.Place{Source: e.View.Capture.Source, Packet: e.Packet, Wire: true, Time: &t, Text: txt}
+	return facts.Place{Source: e.View.Capture.Source, Packet: e.Packet, Wire: true, Time: &t, Text: txt,
+		Datagram: &facts.Datagram{Src: netip.AddrPortFrom(e.From, 0), Dst: netip.AddrPortFrom(e.To, 0), Proto: 1, Fate: icmpName(e.Type, e.Code)}}
 }
 
 func icmpName(typ, code uint8) string {

@@ -318,7 +318,7 @@ func evidence(clues []conditions.Clue) []report.Evidence {
 				continue
 			}
 			have[k] = true
-			e := report.Evidence{Source: p.Source, Line: p.Line, Time: p.Time, Text: clip(redact.Strip(p.Text)), Note: clip(redact.Strip(c.Note))}
+			e := report.Evidence{Source: p.Source, Line: p.Line, Time: p.Time, Text: clip(redact.Strip(p.Text)), Note: clip(redact.Strip(c.Note)), Datagram: p.Datagram}
 			if p.Wire || p.Packet > 0 {
 				n := p.Packet
 				e.Packet, e.Line = &n, 0

@@ -16,6 +16,20 @@ type Place struct {
 	Wire   bool       // true when Packet counts (also for packet 0, the whole file)
 	Time   *time.Time // of the packet or log line, when known
 	Text   string     // the line itself, or one line about the packet; redacted, never a secret
+	// Datagram describes the packet in figures, for who reads no VPN terms; nil for lines and for what is no single packet.
+	Datagram *Datagram
+}
+
+// Datagram is one IP packet of the evidence.
+type Datagram struct {
+	Src, Dst netip.AddrPort // port 0 when the protocol has none, or a later fragment does not carry it
+	Proto    uint8          // IP protocol: 1 ICMP, 6 TCP, 17 UDP, 50 ESP
+	Length   int            // bytes of the whole IP packet
+	IPID     uint16
+	DF       bool
+	Fragment bool
+	Offset   int    // bytes, of a fragment
+	Fate     string // what became of it, in words: "arrived", "did not arrive"; "" not known
 }
 
 // Platform is the kind of device that wrote a text.

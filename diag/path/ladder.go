@@ -34,6 +34,12 @@ func (w *Wire) Ladder(a *Attempt, failing *Unit, title, note string) report.Ladd
 		l.Lanes = []string{w.lane(ini), nat, w.lane(res)}
 		lanes[res] = 2
 	}
+	l.Shown = w.shown(a)
+	for i := range w.Ends {
+		if w.Ends[i].View != nil {
+			l.Recorded++
+		}
+	}
 	if a == nil {
 		for _, f := range w.Flows {
 			l.Steps = append(l.Steps, w.espStep(f, lanes))
@@ -85,6 +91,56 @@ func (w *Wire) Ladder(a *Attempt, failing *Unit, title, note string) report.Ladd
 		l.Steps = append(slices.Clone(head), tail...)
 	}
 	return l
+}
+
+// maxShown bounds the packets per capture that a ladder stands for.
+const maxShown = 2000
+
+// shown lists the packets of an attempt and what belongs to it, by capture: its messages
+// with all their fragments, samples of its ESP, the ICMP errors about its packets.
+func (w *Wire) shown(a *Attempt) map[string][]int {
+	out := map[string][]int{}
+	add := func(v *View, packets ...int) {
+		if v != nil && len(out[v.Capture.Source]) < maxShown {
+			out[v.Capture.Source] = append(out[v.Capture.Source], packets...)
+		}
+	}
+	if a != nil {
+		for i, n := range a.Negs {
+			for j := range n.Messages {
+				m := &n.Messages[j]
+				add(a.NegViews[i], m.Packet)
+				add(a.NegViews[i], m.Packets...)
+			}
+		}
+	}
+	for _, f := range w.Flows {
+		if a != nil && f.End.Before(a.Start) {
+			continue
+		}
+		for end, x := range f.Seen {
+			for i := 0; x != nil && i < len(x.Sample); i++ {
+				add(w.Ends[end].View, x.Sample[i].Packet)
+			}
+		}
+	}
+	for _, e := range w.ICMP {
+		if a == nil || !e.At.Before(a.Start.Add(-time.Second)) {
+			add(e.View, e.Packet)
+		}
+	}
+	for _, v := range w.Views {
+		for _, o := range v.Orphans { // later fragments whose first one was not seen here
+			for _, f := range o.Fragments {
+				add(v, f.Packet)
+			}
+		}
+	}
+	for source, list := range out {
+		slices.Sort(list)
+		out[source] = slices.Compact(list)
+	}
+	return out
 }
 
 func (w *Wire) lane(end int) string {

@@ -1,88 +1,324 @@
 package report
 
 import (
+	"bytes"
+	"embed"
 	"fmt"
+	"html/template"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
 )
 
-// ISPFacts are the addressee of an evidence report and who asks, from the configuration.
+//go:embed isp.html isp.*.yaml
+var ispFiles embed.FS
+
+// ISPFacts are the addressee of an evidence report and what goes with it.
 type ISPFacts struct {
-	Name    string // of the ISP, "" unknown
-	Contact string
-	Files   []string // reduced captures that go with the report
+	Name     string    // of the ISP, "" unknown
+	Contact  string    // mail address or telephone
+	Files    []ISPFile // reduced captures that go with the report
+	Language string    // of the sentences; "" is en
 }
 
-// ISP writes the evidence report: only what an ISP can act on — addresses, protocols and
-// ports, sizes, IP ids, times in UTC, what left and did not arrive, what is asked for.
-// Findings that an ISP cannot mend are left out; without any it says so.
-func ISP(r Report, facts ISPFacts) []byte {
-	var b strings.Builder
-	b.WriteString("Evidence of a fault on the path between two VPN gateways\n")
-	fmt.Fprintf(&b, "Written %s. All times are UTC.\n", r.GeneratedAt.UTC().Format("2006-01-02 15:04:05"))
-	if facts.Name != "" {
-		fmt.Fprintf(&b, "To: %s", line(facts.Name))
-		if facts.Contact != "" {
-			fmt.Fprintf(&b, " <%s>", line(facts.Contact))
-		}
-		b.WriteString("\n")
+// ISPFile is a file beside the report.
+type ISPFile struct {
+	Name    string
+	Source  string  // the capture it was made of, as in Evidence
+	Packets Packets // of the source, that are in it
+}
+
+// ispWords are the sentences of one language.
+type ispWords struct {
+	Text       map[string]string `yaml:"text"`
+	Protocols  map[int]string    `yaml:"protocols"`
+	Conditions map[string]struct {
+		What string   `yaml:"what"`
+		Why  string   `yaml:"why"`
+		Test []string `yaml:"test"`
+		Ask  []string `yaml:"ask"`
+	} `yaml:"conditions"`
+}
+
+// ispCase is one finding that an ISP can mend, told in figures.
+type ispCase struct {
+	Title, What, Why   string
+	From, To, Protocol string
+	Passed, Vanished   string
+	Span, Counted      string
+	ICMP               []string
+	Rows               []ispRow
+	Test, Ask          []string
+	Ladder             *Ladder
+	BothEnds           bool
+}
+
+type ispRow struct {
+	Time, From, To, Proto, Length, ID, Fragment, Fate, Seen string
+	Lost                                                    bool
+}
+
+// ISP writes the evidence report: one page, in HTML that prints, for someone who does not
+// know the VPN and doubts it. It says what was sent when, what did not arrive, how to see
+// it again and what is asked for. Findings that an ISP cannot mend are left out; without
+// any it says so. It fails for a language that has no words.
+func ISP(r Report, ladders []Ladder, f ISPFacts) ([]byte, error) {
+	lang := f.Language
+	if lang == "" {
+		lang = "en"
 	}
-	n := 0
-	for _, t := range r.Tunnels {
-		for _, f := range r.Findings {
-			if f.Tunnel != t.Name || !forISP(f) {
-				continue
-			}
-			n++
-			b.WriteString("\n" + strings.Repeat("-", 72) + "\n")
-			fmt.Fprintf(&b, "%d. %s\n\n", n, line(f.Title))
-			for _, e := range t.Ends {
-				if e.Address != "" {
-					fmt.Fprintf(&b, "   End: %s\n", line(strings.TrimSpace(e.Address+"  "+e.Device)))
-				}
-			}
-			b.WriteString("   Protocols: UDP 500 and UDP 4500 (IKE, NAT traversal), IP protocol 50 (ESP; a protocol, not a port), ICMP type 3 code 4\n\n")
-			wrap(&b, "   ", f.Explanation)
-			b.WriteString("\n   What was seen\n")
-			for _, e := range f.Evidence {
-				at := ""
-				if e.Time != nil {
-					at = e.Time.UTC().Format("2006-01-02 15:04:05.000") + "  "
-				}
-				fmt.Fprintf(&b, "     %s%s  (%s)\n", at, line(e.Text), Where(e))
-			}
-			asked := false
-			for _, a := range f.Actions {
-				if a.Class != EvidenceOnly {
-					continue
-				}
-				for _, s := range a.Steps {
-					if !asked {
-						b.WriteString("\n   What is asked for\n")
-						asked = true
-					}
-					wrap(&b, "     - ", s)
-				}
-			}
+	src, err := ispFiles.ReadFile("isp." + lang + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("evidence report: there are no sentences for language %q", lang)
+	}
+	var words ispWords
+	if err := yaml.UnmarshalWithOptions(src, &words, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("evidence report, language %q: %w", lang, err)
+	}
+	var cases []ispCase
+	for _, x := range r.Findings {
+		if _, known := words.Conditions[x.ID]; known && forISP(x) {
+			cases = append(cases, words.tell(x, ladders, f.Files))
 		}
 	}
+	var b bytes.Buffer
+	t, err := template.New("isp.html").Funcs(template.FuncMap{
+		"t":     func(key string) string { return words.Text[key] },
+		"plain": Plain,
+		"utc":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"svg":   func(l *Ladder) template.HTML { return template.HTML(SVG(*l)) }, // SVG escapes every text it writes
+	}).ParseFS(ispFiles, "isp.html")
+	if err != nil {
+		return nil, fmt.Errorf("evidence report: %w", err)
+	}
+	data := struct {
+		Lang      string
+		Generated time.Time
+		Facts     ISPFacts
+		Cases     []ispCase
+	}{lang, r.GeneratedAt, f, cases}
+	if err := t.Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("evidence report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// tell turns a finding into figures and sentences.
+func (w *ispWords) tell(f Finding, ladders []Ladder, files []ISPFile) ispCase {
+	c := ispCase{}
+	small, big, lost := 0, 0, 0
+	var first, last time.Time
+	var from, to netip.AddrPort
+	proto := uint8(0)
+	for _, e := range f.Evidence {
+		d := e.Datagram
+		if d == nil || e.Time == nil || e.Packet == nil {
+			continue
+		}
+		gone := strings.Contains(d.Fate, "not arrive")
+		if d.Proto == 1 {
+			c.ICMP = append(c.ICMP, d.Src.Addr().String()+": "+d.Fate)
+			continue
+		}
+		switch {
+		case gone:
+			lost++
+			if !d.Fragment && (big == 0 || d.Length < big) {
+				big = d.Length
+			}
+			if first.IsZero() || e.Time.Before(first) {
+				first = *e.Time
+			}
+			if e.Time.After(last) {
+				last = *e.Time
+			}
+		case strings.HasPrefix(d.Fate, "arrived"):
+			small = max(small, d.Length)
+		}
+		if !from.IsValid() {
+			from, to, proto = d.Src, d.Dst, d.Proto
+		}
+		c.Rows = append(c.Rows, w.row(e, gone, files))
+	}
+	slices.SortStableFunc(c.Rows, func(a, b ispRow) int { return strings.Compare(a.Time, b.Time) })
+	// The first lost packet with its ports names the flow.
+	for _, e := range f.Evidence {
+		if d := e.Datagram; d != nil && d.Proto != 1 && strings.Contains(d.Fate, "not arrive") && d.Offset == 0 {
+			from, to, proto = d.Src, d.Dst, d.Proto
+			break
+		}
+	}
+	for i := range ladders {
+		if ladders[i].Tunnel == f.Tunnel {
+			c.Ladder = &ladders[i]
+			break
+		}
+	}
+	c.BothEnds = c.Ladder != nil && c.Ladder.Recorded == 2
+	fill := strings.NewReplacer("{from}", addr(from), "{to}", addr(to), "{small}", size(small), "{big}", size(big),
+		"{first}", stampUTC(first), "{last}", stampUTC(last), "{lost}", strconv.Itoa(lost))
+	// A sentence whose figure is not known is left out.
+	say := func(s string) string {
+		for _, k := range []struct {
+			mark string
+			has  bool
+		}{{"{from}", from.IsValid()}, {"{to}", to.IsValid()}, {"{small}", small > 0}, {"{big}", big > 0}, {"{first}", !first.IsZero()}} {
+			if strings.Contains(s, k.mark) && !k.has {
+				return ""
+			}
+		}
+		return fill.Replace(s)
+	}
+	each := func(list []string) (out []string) {
+		for _, s := range list {
+			if s = say(s); s != "" {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	x := w.Conditions[f.ID]
+	title := "title"
+	if f.ID == "nat-pool-address-change" {
+		title = "title_change"
+	}
+	c.Title, c.What, c.Why = say(w.Text[title]), say(x.What), sentences(x.Why, say)
+	if c.Title == "" {
+		c.Title = f.Title
+	}
+	if c.What == "" {
+		c.What = f.Explanation
+	}
+	c.From, c.To = addr(from), addr(to)
+	c.Protocol = w.protocol(proto, from.Port(), to.Port())
+	if small > 0 && big > small { // one size alone is no limit
+		c.Passed, c.Vanished = say(w.Text["passed"]), say(w.Text["vanished"])
+	}
+	c.Span = say(w.Text["span"])
+	c.Test, c.Ask = each(x.Test), each(x.Ask)
+	if lost > 0 {
+		c.Counted = say(w.Text["counted"])
+		c.Test = append(c.Test, each([]string{w.Text["test_watch"]})...)
+		c.Ask = append(c.Ask, w.Text["ask_name"])
+	}
+	return c
+}
+
+// sentences leaves out single sentences whose figure is not known.
+func sentences(s string, say func(string) string) string {
+	var out []string
+	for _, x := range strings.SplitAfter(s, ". ") {
+		if x = strings.TrimSpace(say(x)); x != "" {
+			out = append(out, x)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func (w *ispWords) row(e Evidence, gone bool, files []ISPFile) ispRow {
+	d := e.Datagram
+	r := ispRow{Time: stampUTC(*e.Time), From: addr(d.Src), To: addr(d.Dst), Proto: w.protocol(d.Proto, d.Src.Port(), d.Dst.Port()),
+		Length: size(d.Length), ID: strconv.Itoa(int(d.IPID)), Fragment: w.Text["whole"], Fate: d.Fate, Lost: gone, Seen: Where(e)}
+	if d.Fragment {
+		r.Fragment = strings.ReplaceAll(w.Text["at"], "{offset}", strconv.Itoa(d.Offset))
+	}
+	if gone {
+		r.Fate = w.Text["lost"]
+	}
+	for _, f := range files { // a reduced capture has numbers of its own
+		if i, ok := slices.BinarySearch(f.Packets, *e.Packet); ok && f.Source == e.Source {
+			r.Seen = fmt.Sprintf("%s %d", f.Name, i+1)
+		}
+	}
+	return r
+}
+
+func (w *ispWords) protocol(p uint8, from, to uint16) string {
+	name := w.Protocols[int(p)]
+	if name == "" && p != 0 {
+		name = "IP " + strconv.Itoa(int(p))
+	}
+	if (p == 17 || p == 6) && (from != 0 || to != 0) {
+		name += fmt.Sprintf(" %d → %d", from, to)
+	}
+	return name
+}
+
+func addr(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Addr().String()
+}
+
+func size(n int) string {
 	if n == 0 {
-		b.WriteString("\nNothing in this evidence points to a fault that an ISP could mend.\n")
+		return ""
 	}
-	if len(facts.Files) > 0 {
-		b.WriteString("\nWith this report go the captures of both ends, reduced to headers (key exchange, identities and encrypted bodies are zeroed, lengths kept):\n")
-		for _, f := range facts.Files {
-			fmt.Fprintf(&b, "  %s\n", line(f))
-		}
+	return strconv.Itoa(n)
+}
+
+func stampUTC(t time.Time) string {
+	if t.IsZero() {
+		return ""
 	}
-	return []byte(b.String())
+	return t.UTC().Format("2006-01-02 15:04:05.000")
 }
 
 // forISP: a finding is the ISP's when one of its actions hands evidence to another party.
 func forISP(f Finding) bool {
-	for _, a := range f.Actions {
-		if a.Class == EvidenceOnly {
-			return true
+	return slices.ContainsFunc(f.Actions, func(a Action) bool { return a.Class == EvidenceOnly })
+}
+
+// Packets is a set of packet numbers of one capture, ascending.
+type Packets []int
+
+// Has tells whether a packet is in the set.
+func (p Packets) Has(n int) bool {
+	_, ok := slices.BinarySearch(p, n)
+	return ok
+}
+
+// InQuestion are the packets that an ISP's report rests on, by capture: those quoted as
+// evidence and those of the exchange they belong to. Nil when nothing is the ISP's.
+func InQuestion(r Report, ladders []Ladder) map[string]Packets {
+	out := map[string]Packets{}
+	for _, f := range r.Findings {
+		if !forISP(f) {
+			continue
+		}
+		for _, e := range f.Evidence {
+			if e.Packet != nil && *e.Packet > 0 {
+				out[e.Source] = append(out[e.Source], *e.Packet)
+			}
+		}
+		if i := slices.IndexFunc(ladders, func(l Ladder) bool { return l.Tunnel == f.Tunnel }); i >= 0 {
+			for source, list := range ladders[i].Shown {
+				out[source] = append(out[source], list...)
+			}
 		}
 	}
-	return false
+	for source, list := range out {
+		slices.Sort(list)
+		out[source] = slices.Compact(list)
+	}
+	return out
+}
+
+// FileName makes a capture's source a file name: hq/outside.pcap becomes hq-outside.pcap.
+func FileName(source string) string {
+	name := strings.Map(func(r rune) rune {
+		if r == '/' || r == '\\' || r == ':' || r < ' ' {
+			return '-'
+		}
+		return r
+	}, strings.TrimSuffix(source, ".gz"))
+	if !strings.HasSuffix(name, ".pcap") && !strings.HasSuffix(name, ".pcapng") && !strings.HasSuffix(name, ".cap") {
+		name += ".pcap"
+	}
+	return name
 }

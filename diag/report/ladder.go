@@ -5,11 +5,15 @@ import "time"
 // Ladder is a negotiation drawn as lines of time, ready to be rendered: lanes from left
 // to right (initiator, NAT when there is one, responder) and one step per message.
 type Ladder struct {
-	Tunnel string
-	Title  string   // "Easy VPN, aggressive mode: stuck at mode configuration"
-	Lanes  []string // "spoke 203.0.113.10", "hq 198.51.100.1"
-	Steps  []LadderStep
-	Note   string // what a reader should see first, e.g. "fragments leave hq and never arrive"
+	Tunnel   string
+	Title    string   // "Easy VPN, aggressive mode: stuck at mode configuration"
+	Lanes    []string // "spoke 203.0.113.10", "hq 198.51.100.1"
+	Steps    []LadderStep
+	Note     string // what a reader should see first, e.g. "fragments leave hq and never arrive"
+	Recorded int    // of the ends, how many were captured
+	// Shown are the numbers of the packets behind the steps, by capture (source as in Evidence): what a
+	// reduced capture keeps.
+	Shown map[string][]int
 }
 
 // LadderStep is one message between two lanes.

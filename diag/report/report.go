@@ -3,7 +3,11 @@
 // an ISP. Findings come in from the engine; nothing is decided here.
 package report
 
-import "time"
+import (
+	"time"
+
+	"vpnbot/diag/facts"
+)
 
 // Schema is the report's schema name and version.
 const Schema = "vpnbot.report/1"
@@ -79,6 +83,8 @@ type Evidence struct {
 	Time   *time.Time `json:"time,omitempty"`
 	Text   string     `json:"text"`
 	Note   string     `json:"note,omitempty"` // what it shows, in words
+	// Datagram is the packet in figures, for the ISP's report; nil for lines.
+	Datagram *facts.Datagram `json:"-"`
 }
 
 // Class of an action.
