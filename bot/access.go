@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"vpnbot/bot/approval"
@@ -46,14 +47,17 @@ func (b *Bot) may(ctx context.Context, user, team string, r right, fresh bool) e
 		return errors.Join(errNotAsked, err)
 	}
 	id := b.identity.Load()
-	if id == nil {
+	if id == nil || id.TeamID == "" {
 		return errNotAsked
 	}
-	own := p.Team == id.TeamID || id.EnterpriseID != "" && p.Enterprise == id.EnterpriseID
+	// In an enterprise a person's first workspace may be another one; Teams lists all.
+	home := func(t string) bool {
+		return t == id.TeamID || id.EnterpriseID != "" && p.Enterprise == id.EnterpriseID && slices.Contains(p.Teams, t) && slices.Contains(p.Teams, id.TeamID)
+	}
 	switch {
 	case !p.Member:
 		return approval.Refuse("not-member", "You may not do that: %s. Only full members of this workspace may use vpnbot.", p.Why)
-	case !own, team != "" && team != id.TeamID && (id.EnterpriseID == "" || p.Enterprise != id.EnterpriseID):
+	case !home(p.Team), team != "" && !home(team), p.Enterprise != "" && p.Enterprise != id.EnterpriseID:
 		return approval.Refuse("other-workspace", "You may not do that: you belong to another workspace. Only full members of this one may use vpnbot.")
 	}
 	ids := b.cfg.list(r)

@@ -111,7 +111,7 @@ func New(o Options) (*Bot, error) {
 	}
 	b := &Bot{
 		opt: o, cfg: o.Config, runner: o.Runner, inv: o.Inventory, store: o.Store, log: o.Logger, now: o.Now, loc: o.Config.Location(),
-		api: api, people: slack.NewPeople(api), sender: slack.NewSender(api, o.Store), metrics: web.NewMetrics(),
+		api: api, people: slack.NewPeople(api), sender: slack.NewSender(api, o.Store, o.Config.Slack.Channel), metrics: web.NewMetrics(),
 		slots: make(chan struct{}, maxRuns), cancels: map[string]context.CancelFunc{}, tracks: map[string]*track{},
 	}
 	b.socket = slack.NewSocket(api, b.receive)

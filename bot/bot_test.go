@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,16 @@ type office struct {
 	cfg   bot.Config
 	dsn   string
 	stop  func()
+	clock *clock
 }
+
+// clock is the time as bot, store and workspace see it: it goes on by itself and jumps
+// when a test says so.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) jump(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // network stands for playbooks and devices: it answers runs and counts what was written.
 type network struct {
@@ -59,6 +69,7 @@ type network struct {
 	runs   int
 	gate   chan struct{} // when set, runs wait for it
 	panics bool
+	chatty bool // a run that waits for its gate tells a change every 50 ms
 	lose   bool // Execute ends after the claim without saying how
 	find   map[string]report.Finding
 	errs   map[string][]report.Error
@@ -91,9 +102,16 @@ func (n *network) Run(ctx context.Context, r playbooks.Request, update func(play
 		update(playbooks.Update{Run: r.Run, Step: id, About: about, State: s, Note: note})
 	}
 	step("read", "read both ends", playbooks.Running, "")
-	if gate != nil {
+	for i := 0; gate != nil; i++ {
+		var again <-chan time.Time
+		if n.chatty {
+			step("read", "read both ends", playbooks.Running, fmt.Sprintf("%d outputs", i))
+			again = time.After(50 * time.Millisecond)
+		}
 		select {
 		case <-gate:
+			gate = nil
+		case <-again:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -192,11 +210,13 @@ func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *offic
 	t.Helper()
 	t.Parallel()
 	ctx := context.Background()
+	c := &clock{}
+	opts.Now = c.now
 	ws, err := workspace.Start(ctx, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, ws: ws, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
+	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
 	for _, n := range tunnelNames {
 		o.net.state[n] = report.Up
 	}
@@ -238,13 +258,13 @@ func (o *office) start() {
 		o.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	st, err := store.Open(ctx, store.Options{DSN: o.dsn, Policy: o.cfg.Policy()})
+	st, err := store.Open(ctx, store.Options{DSN: o.dsn, Policy: o.cfg.Policy(), Now: o.clock.now})
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	o.store, o.net.store = st, st
 	log := slog.New(slog.NewTextHandler(testLog{o.t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	o.bot, err = bot.New(bot.Options{Config: o.cfg, Runner: o.net, Inventory: inv, Store: st, Logger: log,
+	o.bot, err = bot.New(bot.Options{Config: o.cfg, Runner: o.net, Inventory: inv, Store: st, Logger: log, Now: o.clock.now,
 		Analyze: func(_ context.Context, files []playbooks.File) (*playbooks.Result, error) {
 			f := lostFragments
 			f.Tunnel = "198.51.100.1,203.0.113.10"
@@ -384,8 +404,20 @@ func (o *office) eventually(what string, cond func() bool) {
 		if time.Now().After(deadline) {
 			o.t.Fatalf("waited for %s", what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// passing lets the time go by in steps until something is so.
+func (o *office) passing(step time.Duration, what string, cond func() bool) {
+	o.t.Helper()
+	o.eventually(what, func() bool {
+		if cond() {
+			return true
+		}
+		o.clock.jump(step)
+		return false
+	})
 }
 
 // whispers are the answers that only user reads, oldest first.

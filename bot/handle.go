@@ -44,7 +44,7 @@ func (a *ask) no(err error) { a.whisper(message.Notice(refusal(err))) }
 
 // post answers so that everybody in the channel or thread reads it.
 func (a *ask) post(key string, m message.Message) {
-	if err := a.bot.store.Put(a.ctx, store.Message{Key: key, Kind: "post", Channel: a.Channel, Thread: a.Thread, Body: m.JSON()}); err != nil && a.ctx.Err() == nil {
+	if err := a.bot.store.Put(a.ctx, store.Message{Key: key, Kind: "post", Channel: a.Channel, Thread: a.Thread, Hook: a.Hook, Body: m.JSON()}); err != nil && a.ctx.Err() == nil {
 		a.bot.log.Error("an answer could not be queued", "error", err)
 	}
 }
@@ -70,6 +70,9 @@ func (b *Bot) handle(ctx context.Context, e slack.Event, received time.Time) {
 		}
 	}
 	if e.Kind != "home" && b.now().Sub(received) > stale {
+		if _, err := b.store.Run(ctx, id("run", e.Key)); err == nil {
+			return // it began a run before the stop; that run goes on by itself
+		}
 		a.say("vpnbot was away when you did that (%s ago), so it did nothing. Please do it again.", message.Took(b.now().Sub(received)))
 		return
 	}

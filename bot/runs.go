@@ -135,7 +135,7 @@ func (b *Bot) start(a *ask, req playbooks.Request) {
 		b.joined(a.ctx, r)
 		return
 	}
-	b.show1(a.ctx, place{Channel: a.Channel, Thread: a.Thread}, r, nil)
+	b.show1(a.ctx, place{Channel: a.Channel, Thread: a.Thread, Hook: a.Hook}, r, nil)
 	b.wg.Go(func() { b.work(context.WithoutCancel(a.ctx), a.ctx, r) })
 }
 
@@ -152,12 +152,13 @@ func people(by string) string {
 // place is where a card stands.
 type place struct {
 	Channel, Thread, Parent string
+	Hook                    string // response_url, should the bot not be in the channel
 }
 
 // show1 puts the card of a run under way into the queue.
 func (b *Bot) show1(ctx context.Context, p place, r store.Run, steps []playbooks.Update) {
 	m := message.Progress(message.Run{ID: r.Run, Playbook: r.Playbook, Tunnel: r.Tunnel, By: r.By, Joined: r.Joined, Steps: steps, Started: r.CreatedAt, Loc: b.loc})
-	b.put(ctx, store.Message{Key: r.Card, Kind: "post", Channel: p.Channel, Thread: p.Thread, Parent: p.Parent, Body: m.JSON()})
+	b.put(ctx, store.Message{Key: r.Card, Kind: "post", Channel: p.Channel, Thread: p.Thread, Parent: p.Parent, Hook: p.Hook, Body: m.JSON()})
 }
 
 func (b *Bot) put(ctx context.Context, m store.Message) {

@@ -30,6 +30,11 @@ func List(title string, lines []string, hint string) Message {
 	return b.done(title)
 }
 
+// Elsewhere tells a person that the bot cannot post where they asked.
+func Elsewhere(channel string) Message {
+	return Notice("I am not in this channel, so the answer stands in <#" + channel + ">. To have it here, type /invite and my name.")
+}
+
 // FileTitle is a file's title.
 func FileTitle(s string) string { return plain(s, 150) }
 

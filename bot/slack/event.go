@@ -149,6 +149,9 @@ func parseInteraction(payload []byte) (Event, error) {
 	if e.User == "" {
 		return Event{}, errors.New("interaction without a user")
 	}
+	if e.Thread == e.TS {
+		e.Thread = "" // the first message of a thread stands in the channel
+	}
 	switch p.Type {
 	case "block_actions":
 		if len(p.Actions) == 0 {
@@ -158,6 +161,9 @@ func parseInteraction(payload []byte) (Event, error) {
 		e.Kind, e.Action, e.Value = "action", a.ActionID, a.Value
 		if a.SelectedOption != nil {
 			e.Value = a.SelectedOption.Value
+		}
+		if a.ActionTS == "" { // two clicks must not look like one
+			a.ActionTS = p.TriggerID
 		}
 		e.Key = "action:" + strings.Join([]string{e.User, e.Channel, e.TS, p.View.ID, a.BlockID, a.ActionID, a.Value, a.ActionTS}, ":")
 	case "view_submission":
@@ -173,7 +179,7 @@ func parseInteraction(payload []byte) (Event, error) {
 				}
 			}
 		}
-		e.Key = "submit:" + p.View.ID
+		e.Key = "submit:" + p.View.ID + ":" + p.View.Hash
 	case "message_action", "shortcut":
 		e.Kind, e.Callback, e.Text = "shortcut", p.CallbackID, p.Message.Text
 		if e.Text == "" {
@@ -217,6 +223,9 @@ func parseEvent(payload []byte) (Event, error) {
 	}
 	x := p.Event
 	e := Event{Key: "event:" + p.EventID, User: x.User, Team: x.UserTeam, Channel: x.Channel, Text: x.Text, TS: x.TS, Thread: x.ThreadTS, Bot: x.BotID != ""}
+	if e.Thread == e.TS {
+		e.Thread = ""
+	}
 	if e.Team == "" {
 		e.Team = x.Team
 	}

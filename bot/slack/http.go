@@ -2,6 +2,8 @@ package slack
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,7 +23,7 @@ type Seen func(ctx context.Context, key string) (before bool, err error)
 // /slack/events. Only the body is read, never the query string.
 func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(parse func(body []byte, w http.ResponseWriter) (Event, bool, error)) http.HandlerFunc {
+	handle := func(parse func(body []byte, delivery string, w http.ResponseWriter) (Event, bool, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 			if err != nil {
@@ -38,8 +40,14 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 				http.Error(w, "signature", http.StatusUnauthorized)
 				return
 			}
-			// Slack's own retries are signed anew; the same signature again is a replay.
-			before, err := seen(r.Context(), "signature:"+r.Header.Get("X-Slack-Signature"))
+			// Slack's own retries are signed anew; the same time and body again is a replay.
+			// (The signature's letters may be written large or small.)
+			sum := sha256.Sum256(append([]byte(r.Header.Get("X-Slack-Request-Timestamp")+":"), body...))
+			delivery := hex.EncodeToString(sum[:])
+			if n := r.Header.Get("X-Slack-Retry-Num"); n != "" {
+				api.log.Info("Slack delivers again", "attempt", n, "reason", r.Header.Get("X-Slack-Retry-Reason"))
+			}
+			before, err := seen(r.Context(), "request:"+delivery)
 			if err != nil {
 				http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
 				return
@@ -49,7 +57,7 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 				http.Error(w, "replay", http.StatusConflict)
 				return
 			}
-			e, answered, err := parse(body, w)
+			e, answered, err := parse(body, delivery, w)
 			if answered {
 				return
 			}
@@ -75,7 +83,7 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 		}
 	}
 	form := func(body []byte) (url.Values, error) { return url.ParseQuery(string(body)) }
-	mux.HandleFunc("POST /slack/commands", handle(func(body []byte, _ http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/commands", handle(func(body []byte, delivery string, _ http.ResponseWriter) (Event, bool, error) {
 		v, err := form(body)
 		if err != nil {
 			return Event{}, false, err
@@ -83,10 +91,10 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 		if v.Get("ssl_check") == "1" {
 			return Event{}, false, ErrIgnored
 		}
-		e, err := parseCommand(commandForm(v), "")
+		e, err := parseCommand(commandForm(v), delivery)
 		return e, false, err
 	}))
-	mux.HandleFunc("POST /slack/interactions", handle(func(body []byte, _ http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/interactions", handle(func(body []byte, _ string, _ http.ResponseWriter) (Event, bool, error) {
 		v, err := form(body)
 		if err != nil {
 			return Event{}, false, err
@@ -94,7 +102,7 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 		e, err := parseInteraction([]byte(v.Get("payload")))
 		return e, false, err
 	}))
-	mux.HandleFunc("POST /slack/events", handle(func(body []byte, w http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/events", handle(func(body []byte, _ string, w http.ResponseWriter) (Event, bool, error) {
 		var hello struct{ Type, Challenge string }
 		if err := json.Unmarshal(body, &hello); err != nil {
 			return Event{}, false, err

@@ -19,16 +19,16 @@ var scopes = map[string][]string{
 	"PostMessageContext":            {"chat:write"},
 	"UpdateMessageContext":          {"chat:write"},
 	"PostEphemeralContext":          {"chat:write"},
-	"GetConversationHistoryContext": {"channels:history", "groups:history"},
-	"GetConversationRepliesContext": {"channels:history", "groups:history"},
-	"GetConversationInfoContext":    {"channels:read", "groups:read"},
 	"GetUploadURLExternalContext":   {"files:write"},
 	"UploadToURL":                   {"files:write"},
 	"CompleteUploadExternalContext": {"files:write"},
-	"GetFileInfoContext":            {"files:read"},
-	"GetUserInfoContext":            {"users:read"},
-	"GetUserGroupMembersContext":    {"usergroups:read"},
-	"GetUserGroupsContext":          {"usergroups:read"},
+	"chat.update":                   {"chat:write"},
+	"conversations.history":         {"channels:history", "groups:history"},
+	"conversations.replies":         {"channels:history", "groups:history"},
+	"conversations.info":            {"channels:read", "groups:read"},
+	"files.info":                    {"files:read"},
+	"users.info":                    {"users:read"},
+	"usergroups.users.list":         {"usergroups:read"},
 	"views.open":                    nil,
 	"views.publish":                 nil,
 }
@@ -64,7 +64,7 @@ func TestManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	need := map[string]bool{"commands": true}
-	calls := regexp.MustCompile(`\.c\.([A-Z]\w+)\(|"(views\.\w+)"`)
+	calls := regexp.MustCompile(`\.(?:c|files)\.([A-Z]\w+)\(|"(usergroups\.users\.list|(?:chat|conversations|files|usergroups|users|views)\.\w+)"`)
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package slack
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -11,8 +12,9 @@ import (
 // Person is a user as Slack says now.
 type Person struct {
 	ID, Team, Enterprise string
-	Member               bool   // a full member: no bot, guest, stranger or deactivated account
-	Why                  string // why not
+	Teams                []string // of an enterprise, that the person is in
+	Member               bool     // a full member: no bot, guest, stranger or deactivated account
+	Why                  string   // why not
 	TZ                   string
 }
 
@@ -48,23 +50,47 @@ func (p *People) Person(ctx context.Context, id string, fresh bool) (Person, err
 	if ok && !fresh && now.Sub(r.at) < p.ttl {
 		return r.v, nil
 	}
-	u, err := p.api.c.GetUserInfoContext(ctx, id)
+	var answer struct {
+		User struct {
+			ID              string `json:"id"`
+			TeamID          string `json:"team_id"`
+			TZ              string `json:"tz"`
+			Deleted         bool   `json:"deleted"`
+			Bot             bool   `json:"is_bot"`
+			WorkflowBot     bool   `json:"is_workflow_bot"`
+			ConnectorBot    bool   `json:"is_connector_bot"`
+			Restricted      bool   `json:"is_restricted"`
+			UltraRestricted bool   `json:"is_ultra_restricted"`
+			Stranger        bool   `json:"is_stranger"`
+			Invited         bool   `json:"is_invited_user"`
+			Enterprise      struct {
+				ID    string   `json:"enterprise_id"`
+				Teams []string `json:"teams"`
+			} `json:"enterprise_user"`
+		} `json:"user"`
+	}
+	err := p.api.ask(ctx, "users.info", url.Values{"user": {id}}, &answer)
+	switch Code(err) {
+	case "user_not_found", "user_not_visible":
+		return Person{ID: id, Why: "Slack does not show your account to vpnbot"}, nil
+	}
 	if err != nil {
 		return Person{}, Explain("users.info", err)
 	}
-	x := Person{ID: u.ID, Team: u.TeamID, Enterprise: u.Enterprise.EnterpriseID, TZ: u.TZ}
+	u := answer.User
+	x := Person{ID: u.ID, Team: u.TeamID, Enterprise: u.Enterprise.ID, Teams: u.Enterprise.Teams, TZ: u.TZ}
 	switch {
 	case u.ID != id:
 		return Person{}, fmt.Errorf("users.info: asked for %s, got %s", id, u.ID)
 	case u.Deleted:
 		x.Why = "the account is deactivated"
-	case u.IsBot || u.IsWorkflowBot || u.IsConnectorBot || id == "USLACKBOT":
+	case u.Bot || u.WorkflowBot || u.ConnectorBot || id == "USLACKBOT":
 		x.Why = "it is a bot"
-	case u.IsRestricted || u.IsUltraRestricted:
+	case u.Restricted || u.UltraRestricted:
 		x.Why = "the account is a guest's"
-	case u.IsStranger:
+	case u.Stranger:
 		x.Why = "the account belongs to another workspace"
-	case u.IsInvitedUser:
+	case u.Invited:
 		x.Why = "the account was not accepted yet"
 	default:
 		x.Member = true
@@ -85,7 +111,7 @@ func (p *People) InGroup(ctx context.Context, group, user string, fresh bool) (b
 	r, ok := p.groups[group]
 	p.mu.Unlock()
 	if !ok || fresh || now.Sub(r.at) >= p.ttl {
-		members, err := p.api.c.GetUserGroupMembersContext(ctx, group)
+		members, err := p.api.GroupMembers(ctx, group)
 		if err != nil {
 			return false, Explain("usergroups.users.list", err)
 		}
@@ -98,4 +124,13 @@ func (p *People) InGroup(ctx context.Context, group, user string, fresh bool) (b
 		p.mu.Unlock()
 	}
 	return slices.Contains(r.v, user), nil
+}
+
+// GroupMembers lists the users of a user group.
+func (a *API) GroupMembers(ctx context.Context, group string) ([]string, error) {
+	var r struct {
+		Users []string `json:"users"`
+	}
+	err := a.ask(ctx, "usergroups.users.list", url.Values{"usergroup": {group}}, &r)
+	return r.Users, err
 }

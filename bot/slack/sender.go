@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/slack-go/slack"
 
 	"vpnbot/bot/message"
 	"vpnbot/bot/store"
@@ -23,6 +26,7 @@ type FileBody struct {
 type Sender struct {
 	api   *API
 	store *store.Store
+	home  string
 	log   *slog.Logger
 	now   func() time.Time
 
@@ -37,15 +41,16 @@ type Sender struct {
 
 // Pace of what is sent.
 const (
-	editPause   = 2 * time.Second // between edits of one message
-	editBudget  = 50.0            // edits per minute, all channels together (chat.update is tier 3)
+	editPause   = store.EditPause
+	editBudget  = 50.0 // edits per minute, all channels together (chat.update is tier 3)
 	keepTrying  = 24 * time.Hour
 	lookupDelay = time.Second // before a lost post is looked for: Slack needs a moment
 )
 
 // NewSender makes a sender for the store's queue.
-func NewSender(api *API, st *store.Store) *Sender {
-	return &Sender{api: api, store: st, log: api.log, now: api.now, busy: map[string]bool{}, hold: map[string]time.Time{}, failures: map[string]int{}, edits: editBudget, editsAt: api.now()}
+// home is the channel for what cannot be posted where it was asked.
+func NewSender(api *API, st *store.Store, home string) *Sender {
+	return &Sender{api: api, store: st, home: home, log: api.log, now: api.now, busy: map[string]bool{}, hold: map[string]time.Time{}, failures: map[string]int{}, edits: editBudget, editsAt: api.now()}
 }
 
 // Run sends until ctx ends. With several replicas one of them sends.
@@ -126,13 +131,21 @@ func (s *Sender) start(ctx context.Context, wg *sync.WaitGroup, done chan struct
 
 // channel sends the messages of one channel until one has to wait.
 func (s *Sender) channel(ctx context.Context, msgs []store.Message) {
-	for _, m := range msgs {
+	for _, old := range msgs {
 		if ctx.Err() != nil {
 			return
 		}
-		goOn, err := s.send(ctx, m)
+		// While others were sent it may have changed.
+		m, err := s.store.Message(ctx, old.Key)
+		if err == nil && (m.Sent >= m.Version || m.Failed != "" || m.NotBefore.After(s.now())) {
+			continue
+		}
+		goOn := false
+		if err == nil {
+			goOn, err = s.send(ctx, m)
+		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Error("a message could not be marked in the store", "key", m.Key, "error", err)
+			s.log.Error("a message could not be read or marked in the store", "key", old.Key, "error", err)
 			return
 		}
 		if !goOn {
@@ -157,7 +170,20 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 		case p.TS == "":
 			return true, nil // its turn comes after the parent's
 		}
-		thread = p.TS
+		m.Channel = p.Channel
+		// A thread hangs on its first message.
+		switch {
+		case p.Thread != "":
+			thread = p.Thread
+		case p.Parent != "":
+			first, err := s.store.Message(ctx, p.Parent)
+			if err != nil {
+				return false, err
+			}
+			thread = first.TS
+		default:
+			thread = p.TS
+		}
 	}
 	edit := m.Kind == "post" && m.TS != ""
 	if edit && !s.mayEdit() {
@@ -168,16 +194,13 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 		// Sent before, fate unknown: perhaps Slack has it.
 		ts, err := s.api.Find(ctx, m.Channel, thread, m.Key, m.CreatedAt.Add(-5*time.Minute))
 		if err != nil {
-			return s.failed(ctx, m, err, "look a lost post up", true)
+			return s.failed(ctx, m, err, "look a lost post up", reads)
 		}
 		if ts != "" {
 			found := m
 			found.Version = m.Trying
 			return true, s.store.Delivered(ctx, found, ts, "", editPause)
 		}
-	}
-	if m.Kind == "ephemeral" && lost && m.Attempts > 2 {
-		return true, s.store.GiveUp(ctx, m, "its fate is unknown")
 	}
 	if err := s.store.Trying(ctx, m); err != nil {
 		return false, err
@@ -202,8 +225,19 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 		} else {
 			ts, err = s.api.Post(cctx, m.Channel, thread, m.Key, body)
 		}
-		if err != nil {
-			return s.failed(ctx, m, err, "post", false)
+		switch code := Code(err); {
+		case edit && code == "message_not_found":
+			// Somebody deleted the card; what it says now must be seen all the same.
+			return true, s.store.Gone(ctx, m)
+		case !edit && m.Parent == "" && m.Channel != s.home && unwelcome(code):
+			if m.Hook != "" {
+				if err := s.api.Respond(cctx, m.Hook, message.Elsewhere(s.home)); err != nil {
+					s.log.Warn("a person was not told where the answer stands", "key", m.Key, "error", err)
+				}
+			}
+			return true, s.store.Move(ctx, m, s.home)
+		case err != nil:
+			return s.failed(ctx, m, err, "post", once)
 		}
 		s.fine(m.Channel)
 		if err := s.store.Delivered(ctx, m, ts, "", editPause); err != nil || !noted {
@@ -212,11 +246,12 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 		return true, s.store.Again(ctx, m, 15*time.Second)
 	case "ephemeral":
 		err = s.api.Whisper(cctx, m.Channel, thread, m.User, body)
-		if code := Code(err); err != nil && m.Hook != "" && (code == "not_in_channel" || code == "channel_not_found" || code == "user_not_in_channel" || code == "is_archived") {
+		if code := Code(err); m.Hook != "" && (unwelcome(code) || code == "user_not_in_channel") {
 			err = s.api.Respond(cctx, m.Hook, body)
 		}
 		if err != nil {
-			return s.failed(ctx, m, err, "post to one person", false)
+			// It cannot be looked up; twice is better than never.
+			return s.failed(ctx, m, err, "post to one person", again)
 		}
 		s.fine(m.Channel)
 		return true, s.store.Delivered(ctx, m, "", "", 0)
@@ -226,6 +261,15 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 	return true, s.store.GiveUp(ctx, m, "unknown kind "+m.Kind)
 }
 
+// unwelcome are Slack's words for a channel that the bot cannot post in.
+func unwelcome(code string) bool {
+	switch code {
+	case "not_in_channel", "channel_not_found", "is_archived", "restricted_action", "restricted_action_read_only_channel", "method_not_supported_for_channel_type":
+		return true
+	}
+	return false
+}
+
 // file uploads in three steps; after the bytes are there their id is kept, so that only
 // the sharing is repeated, and only after Slack was asked whether it happened.
 func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool, error) {
@@ -233,12 +277,12 @@ func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool
 	if err := json.Unmarshal(m.Body, &f); err != nil {
 		return true, s.store.GiveUp(ctx, m, "its body is not understood: "+err.Error())
 	}
-	cctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	cctx, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()
 	if m.File != "" {
-		shared, err := s.api.Shared(cctx, m.File, m.Channel)
+		shared, err := s.api.Shared(cctx, m.File, m.Channel, thread, m.CreatedAt.Add(-5*time.Minute))
 		if err != nil {
-			return s.failed(ctx, m, err, "look a lost upload up", true)
+			return s.failed(ctx, m, err, "look a lost upload up", reads)
 		}
 		if shared {
 			return true, s.store.Delivered(ctx, m, "", m.File, 0)
@@ -247,7 +291,7 @@ func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool
 		id, err := s.api.Upload(cctx, f.Name, f.Alt, m.Data)
 		if err != nil {
 			// Bytes that nobody shared are seen by nobody: another try does no harm.
-			return s.failed(ctx, m, err, "upload", true)
+			return s.failed(ctx, m, err, "upload", again)
 		}
 		if err := s.store.Uploaded(ctx, m, id); err != nil {
 			return false, err
@@ -255,20 +299,31 @@ func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool
 		m.File = id
 	}
 	if err := s.api.Share(cctx, m.File, f.Title, m.Channel, thread); err != nil {
-		return s.failed(ctx, m, err, "share a file", false)
+		return s.failed(ctx, m, err, "share a file", once)
 	}
 	s.fine(m.Channel)
 	return true, s.store.Delivered(ctx, m, "", m.File, 0)
 }
 
-// failed decides what follows a failed call; harmless tells that it may be repeated
-// whatever its fate.
-func (s *Sender) failed(ctx context.Context, m store.Message, err error, what string, harmless bool) (bool, error) {
+// sort says what a failed call may have done.
+type sort int
+
+const (
+	once  sort = iota // it must not happen twice: it is looked up before it is repeated
+	again             // it may be repeated whatever its fate
+	reads             // it was the look-up, and says nothing about the message
+)
+
+// failed decides what follows a failed call.
+func (s *Sender) failed(ctx context.Context, m store.Message, err error, what string, kind sort) (bool, error) {
 	if ctx.Err() != nil {
 		return false, nil
 	}
 	fate, after := Judge(err)
-	var limited = fate == Wait && after > 0
+	if fate == Refused && (kind == reads || m.Channel == s.home && unwelcome(Code(err))) {
+		fate, after = Wait, time.Minute // until somebody invites the bot or adds the scope
+	}
+	limited := errors.As(err, new(*slack.RateLimitedError)) || strings.HasSuffix(Code(err), "ratelimited") || Code(err) == "rate_limited"
 	s.mu.Lock()
 	s.failures[m.Channel]++
 	n := s.failures[m.Channel]
@@ -277,7 +332,7 @@ func (s *Sender) failed(ctx context.Context, m store.Message, err error, what st
 	}
 	s.mu.Unlock()
 	switch {
-	case fate == Refused && m.TS == "" && m.Kind == "file" && m.File != "" && Code(err) == "file_not_found":
+	case fate == Refused && m.Kind == "file" && m.File != "" && Code(err) == "file_not_found":
 		return true, s.store.Uploaded(ctx, m, "") // begin again
 	case fate == Refused, s.now().Sub(m.CreatedAt) > keepTrying:
 		s.log.Error("Slack refused a message", "what", what, "key", m.Key, "error", Explain(what, err))
@@ -288,22 +343,24 @@ func (s *Sender) failed(ctx context.Context, m store.Message, err error, what st
 	if wait == 0 {
 		wait = min(time.Second<<min(n-1, 6), time.Minute)
 	}
-	if fate == Lost {
+	edit := m.TS != ""
+	switch {
+	case edit:
+		wait = max(wait, editPause)
+	case fate == Lost:
 		wait = max(wait, lookupDelay)
 	}
-	s.log.Warn("Slack did not take a message; again later", "what", what, "key", m.Key, "in", wait, "error", err)
-	if m.TS == "" || !limited {
-		// New posts keep their order; an outage stops the whole channel.
-		s.mu.Lock()
-		s.hold[m.Channel] = s.now().Add(wait)
-		s.mu.Unlock()
-	} else {
-		s.mu.Lock()
+	s.log.Warn("Slack did not take a message; again later", "what", what, "key", m.Key, "in", wait, "error", Explain(what, err))
+	s.mu.Lock()
+	if edit && limited {
 		s.edits, s.editsAt = 0, s.now().Add(wait) // the budget of edits is one for all channels
-		s.mu.Unlock()
+	} else {
+		// New posts keep their order; an outage stops the whole channel.
+		s.hold[m.Channel] = s.now().Add(wait)
 	}
-	known := fate != Lost || harmless && m.Trying <= m.Sent
-	return m.TS != "" && limited, s.store.Later(ctx, m, wait, known)
+	s.mu.Unlock()
+	known := kind == again || kind == once && fate == Wait
+	return edit && limited, s.store.Later(ctx, m, wait, known)
 }
 
 func (s *Sender) fine(channel string) {

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -97,11 +98,16 @@ func (s *Socket) hold(ctx context.Context) error {
 					case socketmode.EventTypeConnecting, socketmode.EventTypeDisconnect, socketmode.EventTypeConnectionError:
 						setUp(false)
 					case socketmode.EventTypeErrorBadMessage:
-						s.log.Warn("a message of Slack was not understood and is not acknowledged")
+						// The library knows every field of every kind of event; we need few.
+						if bad, ok := e.Data.(*socketmode.ErrorBadMessage); ok {
+							s.receiveRaw(ctx, c, bad.Message)
+						}
 					case socketmode.EventTypeErrorWriteFailed:
 						s.log.Warn("an acknowledgement did not reach Slack; it will deliver again")
 					case socketmode.EventTypeSlashCommand, socketmode.EventTypeInteractive, socketmode.EventTypeEventsAPI:
-						s.receive(ctx, c, e)
+						if e.Request != nil {
+							s.receive(ctx, c, *e.Request)
+						}
 					}
 				}
 			}
@@ -110,19 +116,29 @@ func (s *Socket) hold(ctx context.Context) error {
 	return c.RunContext(ctx)
 }
 
-func (s *Socket) receive(ctx context.Context, c *socketmode.Client, se socketmode.Event) {
-	if se.Request == nil {
+// receiveRaw takes an envelope that the library could not read.
+func (s *Socket) receiveRaw(ctx context.Context, c *socketmode.Client, raw []byte) {
+	var r socketmode.Request
+	if err := json.Unmarshal(raw, &r); err != nil || r.EnvelopeID == "" {
+		s.log.Warn("a message of Slack was not understood", "error", err)
 		return
 	}
+	s.receive(ctx, c, r)
+}
+
+func (s *Socket) receive(ctx context.Context, c *socketmode.Client, r socketmode.Request) {
 	var e Event
-	var err error
-	switch se.Type {
-	case socketmode.EventTypeSlashCommand:
-		e, err = parseCommand(se.Request.Payload, se.Request.EnvelopeID)
-	case socketmode.EventTypeInteractive:
-		e, err = parseInteraction(se.Request.Payload)
-	case socketmode.EventTypeEventsAPI:
-		e, err = parseEvent(se.Request.Payload)
+	err := ErrIgnored
+	switch r.Type {
+	case "slash_commands":
+		e, err = parseCommand(r.Payload, r.EnvelopeID)
+	case "interactive":
+		e, err = parseInteraction(r.Payload)
+	case "events_api":
+		e, err = parseEvent(r.Payload)
+	}
+	if r.RetryAttempt > 0 {
+		s.log.Info("Slack delivers again", "envelope", r.EnvelopeID, "attempt", r.RetryAttempt, "reason", r.RetryReason)
 	}
 	var answer any
 	switch {
@@ -141,16 +157,7 @@ func (s *Socket) receive(ctx context.Context, c *socketmode.Client, se socketmod
 	}
 	actx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	if err := c.AckCtx(actx, se.Request.EnvelopeID, answer); err != nil {
+	if err := c.AckCtx(actx, r.EnvelopeID, answer); err != nil {
 		s.log.Warn("an acknowledgement could not be sent", "error", err)
 	}
-}
-
-// CheckSocket says whether the app token opens a connection.
-func (a *API) CheckSocket(ctx context.Context) error {
-	_, _, err := a.c.StartSocketModeContext(ctx)
-	if err != nil {
-		return Explain("apps.connections.open", err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,9 @@ type Message struct {
 	SentAt    time.Time
 }
 
+// EditPause is the least time between two edits of one message.
+const EditPause = 2 * time.Second
+
 // Put queues a message, or a newer version of it. The same content again changes nothing.
 func (s *Store) Put(ctx context.Context, m Message) error {
 	err := s.tx(ctx, func(t *tx) error { return t.put(m) })
@@ -52,7 +56,9 @@ func (t *tx) put(m Message) error {
 	case err == nil && body == string(m.Body):
 		return nil
 	case err == nil:
-		return t.exec(`UPDATE messages SET body = ?, version = version + 1, attempts = 0, failed = '', not_before = CASE WHEN sent = 0 THEN not_before ELSE 0 END WHERE id = ?`, string(m.Body), id)
+		// What waits for the pace of edits goes on waiting; what waits for longer need not.
+		return t.exec(`UPDATE messages SET body = ?, version = version + 1, attempts = 0, failed = '',
+			not_before = CASE WHEN sent > 0 AND not_before > sent_at + ? THEN sent_at + ? ELSE not_before END WHERE id = ?`, string(m.Body), EditPause.Microseconds(), EditPause.Microseconds(), id)
 	case !errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("store: message %s: %w", m.Key, err)
 	}
@@ -85,10 +91,11 @@ func (s *Store) Message(ctx context.Context, key string) (Message, error) {
 }
 
 // Unsent are the messages that Slack does not have in their newest version and that are
-// due, at most limit, those of a channel in their order but the urgent before the others.
+// due, at most limit, without their Data; those of a channel in their order but the urgent
+// before the others.
 func (s *Store) Unsent(ctx context.Context, limit int) ([]Message, error) {
 	var out []Message
-	err := s.each(ctx, `SELECT `+messageColumns+` FROM messages WHERE sent < version AND failed = '' AND not_before <= ? ORDER BY urgent DESC, id LIMIT ?`, func(r *sql.Rows) error {
+	err := s.each(ctx, `SELECT `+strings.Replace(messageColumns, "data", "NULL", 1)+` FROM messages WHERE sent < version AND failed = '' AND not_before <= ? ORDER BY urgent DESC, id LIMIT ?`, func(r *sql.Rows) error {
 		m, err := scanMessage(r.Scan)
 		out = append(out, m)
 		return err
@@ -104,10 +111,25 @@ func (s *Store) Waiting(ctx context.Context) (n int, next time.Time, err error) 
 	return n, at(due.Int64), err
 }
 
-// Trying notes that a version is being sent: until Delivered its fate is unknown.
+// Trying notes that a version is being sent: until Delivered its fate is unknown. Whoever
+// takes it up again after a stop waits for the pace of edits too.
 func (s *Store) Trying(ctx context.Context, m Message) error {
 	return s.tx(ctx, func(t *tx) error {
-		return t.exec(`UPDATE messages SET trying = ?, attempts = attempts + 1 WHERE id = ?`, m.Version, m.ID)
+		return t.exec(`UPDATE messages SET trying = ?, attempts = attempts + 1, not_before = ? WHERE id = ?`, m.Version, us(s.now().Add(EditPause)), m.ID)
+	})
+}
+
+// Move gives a message that was never posted another channel, outside of threads.
+func (s *Store) Move(ctx context.Context, m Message, channel string) error {
+	return s.tx(ctx, func(t *tx) error {
+		return t.exec(`UPDATE messages SET channel = ?, thread = '', trying = sent, not_before = 0 WHERE id = ? AND ts = ''`, channel, m.ID)
+	})
+}
+
+// Gone notes that Slack no longer has a posted message: its newest version is posted anew.
+func (s *Store) Gone(ctx context.Context, m Message) error {
+	return s.tx(ctx, func(t *tx) error {
+		return t.exec(`UPDATE messages SET ts = '', sent = 0, trying = 0, not_before = 0 WHERE id = ? AND ts = ?`, m.ID, m.TS)
 	})
 }
 

@@ -158,11 +158,11 @@ func (w *Workspace) writeSocket(s *socket) {
 	}
 }
 
-// Connections is the number of open Socket Mode connections.
+// Connections is the number of Socket Mode connections that take envelopes.
 func (w *Workspace) Connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.sockets)
+	return len(w.open())
 }
 
 // Disconnect asks the app to connect again, as Slack does every few hours: reason is warning,

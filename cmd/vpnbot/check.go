@@ -119,15 +119,18 @@ func checkSlack(ctx context.Context, c bot.Config) []slack.CheckLine {
 	if err != nil {
 		return []slack.CheckLine{{What: "slack", Detail: err.Error()}}
 	}
-	var groups []string
+	k := slack.Checked{Channel: c.Slack.Channel, Socket: c.Slack.Mode != "http"}
 	for _, list := range [][]string{c.Access.Diagnose, c.Access.Operate, c.Access.Approve, c.Access.Admin} {
 		for _, id := range list {
-			if strings.HasPrefix(id, "S") && !slices.Contains(groups, id) {
-				groups = append(groups, id)
+			switch {
+			case strings.HasPrefix(id, "S") && !slices.Contains(k.Groups, id):
+				k.Groups = append(k.Groups, id)
+			case (strings.HasPrefix(id, "U") || strings.HasPrefix(id, "W")) && !slices.Contains(k.People, id):
+				k.People = append(k.People, id)
 			}
 		}
 	}
-	return api.Check(ctx, c.Slack.Channel, groups, c.Slack.Mode != "http")
+	return api.Check(ctx, k)
 }
 
 func okay(ok bool) string {
