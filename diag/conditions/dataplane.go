@@ -123,6 +123,21 @@ func stoppedAt(tr facts.PacketTrace) (facts.TracePhase, bool) {
 	return facts.TracePhase{}, false
 }
 
+// traceLine is the line of a packet-tracer phase that holds the text, else the phase's own.
+func (e *End) traceLine(ph facts.TracePhase, text string) facts.Place {
+	for _, o := range e.Device.Outputs {
+		if o.Place.Source != ph.Place.Source || !strings.HasPrefix(o.Command, "packet-tracer") {
+			continue
+		}
+		for _, l := range o.Text {
+			if l.N > ph.Place.Line && l.N < ph.Place.Line+40 && hasAny(l.Text, text) {
+				return facts.Place{Source: ph.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)}
+			}
+		}
+	}
+	return ph.Place
+}
+
 // boundTo returns the interfaces that carry the map of this tunnel's entries.
 func (e *End) boundTo() []string {
 	c := e.Config()

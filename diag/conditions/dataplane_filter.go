@@ -468,8 +468,14 @@ var policyConflict = Condition{
 					need := e.protocols()
 					if g.Type == "ipsec-l2l" && len(need) > 0 && !slices.ContainsFunc(need, func(p string) bool { return allows(a.Value, p) }) {
 						w := 3.2
-						if len(rejected) > 0 {
+						switch {
+						case len(rejected) > 0:
 							w = 1
+						case owner == "DfltGrpPolicy":
+							w = 1.8 // inherited: it may have been meant for clients only
+						}
+						if p, asked := e.askedIKE(); asked && len(e.IKE()) == 0 && len(rejected) == 0 {
+							m.Clues = append(m.Clues, For(1, "no IKE SA with the peer", p))
 						}
 						m.Clues = append(m.Clues, For(w, fmt.Sprintf("group policy %s allows %s only, the crypto map entry needs %s", owner, a.Value, strings.Join(need, " or ")), a.Place, named, g.Place))
 					} else if len(rejected) > 0 {

@@ -466,8 +466,12 @@ var noNATExemption = Condition{
 				m.Clues = append(m.Clues, For(1.6, "the way back meets the translation rule", at(x...)...))
 			}
 			for _, tr := range e.tracesOf() {
-				if ph, ok := stoppedAt(tr); ok && hasAny(ph.Type, "nat") && !hasAny(ph.Subtype+tr.DropReason, "rpf") {
-					m.Clues = append(m.Clues, For(3, "packet-tracer stops at NAT", ph.Place))
+				if ph, ok := stoppedAt(tr); ok && hasAny(ph.Type, "nat") {
+					if !hasAny(ph.Subtype+tr.DropReason, "rpf") {
+						m.Clues = append(m.Clues, For(3, "packet-tracer stops at NAT", ph.Place))
+					} else if configured {
+						m.Clues = append(m.Clues, For(1, "packet-tracer: the way back meets the translation rule", ph.Place))
+					}
 					continue
 				}
 				for _, ph := range tr.Phases {
@@ -476,7 +480,8 @@ var noNATExemption = Condition{
 					}
 					text := strings.Join(ph.Text, " ")
 					if i := strings.Index(strings.ToLower(text), "translate "); i >= 0 && translatedAway(text[i:], tr.Src) {
-						m.Clues = append(m.Clues, For(3, "packet-tracer shows the source being translated", ph.Place))
+						m.Clues = append(m.Clues, For(3, "packet-tracer shows the source being translated", e.traceLine(ph, "translate ")))
+						break
 					}
 				}
 			}
@@ -805,7 +810,7 @@ var asymmetricNAT = Condition{
 					continue
 				}
 				if v.late != nil || !v.whole {
-					m.Clues = append(m.Clues, For(1, "an exemption is there and does not cover both ways", v.rule.Place, n.place))
+					m.Clues = append(m.Clues, For(2, "an exemption is there and does not cover both ways", v.rule.Place, n.place))
 					detail = fmt.Sprintf(" Here this rule catches %s before or beside its exemption: %s.", v.part, v.rule.Place.Text)
 				} else {
 					m.Clues = append(m.Clues, Against(2.4, "no rule exempts the flow at all: the exemption is missing"))

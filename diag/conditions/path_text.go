@@ -283,7 +283,7 @@ func (e *End) counters() flow {
 	// The device's own test ping moves the counters of a tunnel that its hosts do not use.
 	tested := slices.ContainsFunc(e.Device.Pings, func(p facts.Ping) bool { return p.Source != "" && p.Received > 0 })
 	for _, sa := range sas {
-		if sa.Encaps < 0 && sa.Decaps < 0 {
+		if sa.Encaps < 0 && sa.Decaps < 0 || oneWayByNature(sa) {
 			continue
 		}
 		f := flow{encaps: sa.Encaps, decaps: sa.Decaps, sa: sa, ok: true}
@@ -300,6 +300,14 @@ func (e *End) counters() flow {
 		}
 	}
 	return best
+}
+
+// oneWayByNature: the selectors let through only what nobody answers: syslog, SNMP traps, flow records.
+func oneWayByNature(sa facts.IPsecSA) bool {
+	quiet := func(s facts.Selector) bool {
+		return s.Proto == 17 && (s.Port == 514 || s.Port == 162 || s.Port == 2055 || s.Port == 9996)
+	}
+	return quiet(sa.LocalID) || quiet(sa.RemoteID)
 }
 
 // phase2Up: IPsec SAs with SPIs exist at this end.

@@ -101,7 +101,7 @@ func (e *End) keysFor() []facts.PSK {
 
 var pskMismatch = Condition{
 	ID: "psk-mismatch", Severity: report.Critical,
-	Prefer:    []string{"peer-address-mismatch"},
+	Prefer:    []string{"peer-address-mismatch", "tunnel-group-policy-conflict"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
