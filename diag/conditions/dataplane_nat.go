@@ -469,7 +469,7 @@ var noNATExemption = Condition{
 				if ph, ok := stoppedAt(tr); ok && hasAny(ph.Type, "nat") {
 					if !hasAny(ph.Subtype+tr.DropReason, "rpf") {
 						m.Clues = append(m.Clues, For(3, "packet-tracer stops at NAT", ph.Place))
-					} else if configured {
+					} else if configured && !late {
 						m.Clues = append(m.Clues, For(1, "packet-tracer: the way back meets the translation rule", ph.Place))
 					}
 					continue
@@ -797,7 +797,7 @@ var asymmetricNAT = Condition{
 			}
 			for _, tr := range e.tracesOf() {
 				if ph, ok := stoppedAt(tr); ok && hasAny(ph.Type, "nat") && hasAny(ph.Subtype+tr.DropReason, "rpf") {
-					m.Clues = append(m.Clues, For(3.8, "packet-tracer stops at NAT with rpf-check", ph.Place))
+					m.Clues = append(m.Clues, For(3.8, "packet-tracer stops at NAT with rpf-check", ph.Place, e.traceLine(ph, "drop-reason")))
 				}
 			}
 			if len(m.Clues) == 0 {

@@ -389,7 +389,7 @@ var backupPeerMissing = Condition{
 			// A second headend: another device of the bundle whose map names this end, or a
 			// tunnel-group or key for an address that no entry uses.
 			for _, d := range t.Set.Devices {
-				if d == e.Device || d.Config == nil && d.Role != facts.Headend || slices.Contains(d.Addresses, e.Peer) || slices.ContainsFunc(t.Ends, func(x *End) bool { return x.Device == d }) {
+				if d == e.Device || d.Config == nil && d.Role != facts.Headend || slices.Contains(d.Addresses, e.Peer) {
 					continue
 				}
 				knows := d.Role == facts.Headend
@@ -415,6 +415,10 @@ var backupPeerMissing = Condition{
 					}
 				}
 			}
+			if a, p, ok := t.namedBeside(e); ok && !second.IsValid() {
+				second = a
+				clues = append(clues, For(1.4, fmt.Sprintf("a second headend %s is spoken of", a), p, place2(entries[0], "peer")))
+			}
 			if !second.IsValid() {
 				continue
 			}
@@ -427,6 +431,10 @@ var backupPeerMissing = Condition{
 			if x := e.inState("MM_WAIT_MSG2", "MM_NO_STATE"); len(x) > 0 {
 				down = true
 				clues = append(clues, For(1.2, "the only peer does not answer", placesOf(x)...))
+			}
+			if x := saying(evs, "death by retransmission", "maximum number of retrans"); len(x) > 0 && !down {
+				down = true
+				clues = append(clues, For(1.4, "the only peer does not answer", at(x...)...))
 			}
 			for _, p := range e.Device.Pings {
 				if p.Target == e.Peer && p.Sent > 0 && p.Received == 0 {
@@ -450,4 +458,20 @@ var backupPeerMissing = Condition{
 		}
 		return out
 	},
+}
+
+// namedBeside finds a public address that people name beside the evidence and that is
+// neither end of the tunnel: a second headend.
+func (t *Tunnel) namedBeside(e *End) (netip.Addr, facts.Place, bool) {
+	for _, d := range t.Set.Devices {
+		for _, n := range d.Notes {
+			for _, w := range strings.FieldsFunc(n.Lower, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
+				a, err := netip.ParseAddr(strings.Trim(w, "."))
+				if err == nil && !a.IsPrivate() && !a.IsUnspecified() && !e.Mine(a) && !e.Known(a) && !e.Others[a] {
+					return a, n.Place, true
+				}
+			}
+		}
+	}
+	return netip.Addr{}, facts.Place{}, false
 }

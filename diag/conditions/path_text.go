@@ -119,6 +119,9 @@ var udp500Text = Condition{
 			if x := withID(evs, "713157"); len(x) > 0 {
 				clues = append(clues, For(2.2, "the first contact timed out", at(x...)...))
 			}
+			if x := withID(evs, "713219"); len(x) > 0 && len(waiting) > 0 {
+				clues = append(clues, For(0.5, "requests for keys wait for phase 1", at(x...)...))
+			}
 			if x := saying(withID(evs, "713136"), "msg2"); len(x) > 0 {
 				clues = append(clues, For(2, "the negotiation timed out at message 2", at(x...)...))
 			}
@@ -482,7 +485,7 @@ var noIKEText = Condition{
 					break
 				}
 			}
-			if len(e.IKE()) > 0 {
+			if len(e.IKE()) > 0 || e.spare() {
 				return nil
 			}
 		}
@@ -497,6 +500,19 @@ var noIKEText = Condition{
 	},
 }
 
+// spare: the peer is one of several of its crypto map entry, and another of them is in use.
+func (e *End) spare() bool {
+	for _, m := range e.Entries() {
+		for _, p := range m.Peers {
+			if !e.Mine(p) && (slices.ContainsFunc(e.Device.IKE, func(sa facts.IKESA) bool { return sa.Remote == p && IsUp(sa) }) ||
+				slices.ContainsFunc(e.Device.IPsec, func(sa facts.IPsecSA) bool { return sa.Peer == p && len(sa.SPIOut) > 0 })) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 var deadPeerText = Condition{
 	ID: "dead-peer", Severity: report.Critical,
 	Reference: "%ASA-3-713123 IKE lost contact with remote peer; RFC 3706",
@@ -509,6 +525,11 @@ var deadPeerText = Condition{
 				clues = append(clues, For(2.2, e.Label()+" lost contact with the peer", at(lost...)...))
 				if len(lost) > 2 {
 					clues = append(clues, Against(1.2, "contact was lost again and again: the peer is alive between"))
+				}
+			}
+			if x := saying(withID(evs, "SESSION_STATUS"), "is down"); len(x) > 0 {
+				if y := saying(evs, "death by retransmission"); len(y) > 0 {
+					clues = append(clues, For(2.4, "the tunnel went down, and a new negotiation gets no answer", append(at(x...), at(y...)...)...))
 				}
 			}
 			if x := saying(evs, "peer not responding", "dpd: peer", "dead peer"); len(x) > 0 {

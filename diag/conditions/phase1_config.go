@@ -71,7 +71,7 @@ var peerAddressMismatch = Condition{
 				// The other end's configured peer is not this end's address: it knocks elsewhere.
 				if c := o.Config(); c != nil && o.Peer.IsValid() && o.Peer != e.Own && !slices.Contains(e.Device.Addresses, o.Peer) && e.Device.Config != nil && len(e.Device.Addresses) > 0 {
 					for _, m := range c.MapEntries {
-						if slices.Contains(m.Peers, o.Peer) && mirror(c, m, e) {
+						if slices.Contains(m.Peers, o.Peer) && mirror(c, m, e) && !t.owned(o.Peer) {
 							clues = append(clues, For(4, fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own), place2(m, "peer")))
 						}
 					}
@@ -94,6 +94,11 @@ var peerAddressMismatch = Condition{
 			Title:       "No group or crypto map peer fits the address " + who,
 			Explanation: "The address under which the peer knocks is not the one that the tunnel-group (or the key) and the crypto map name, so the device takes a default group and its key, which cannot fit. Compare the peer's real public address with the tunnel-group's name and set peer; a NAT in front of the peer gives it another address than the one it knows itself."}}
 	},
+}
+
+// owned: a device of the bundle has this address, so naming it is no mistake.
+func (t *Tunnel) owned(a netip.Addr) bool {
+	return t.Set != nil && slices.ContainsFunc(t.Set.Devices, func(d *facts.Device) bool { return slices.Contains(d.Addresses, a) })
 }
 
 func place2(m facts.MapEntry, field string) facts.Place {

@@ -571,12 +571,14 @@ var entryIncomplete = Condition{
 					}
 					var missing []string
 					var fix []string
+					where := []facts.Place{m.Place}
 					id := fmt.Sprintf("crypto map %s %d", m.Map, m.Sequence)
 					if m.ACL == "" && m.Profile == "" {
 						missing = append(missing, "match address")
 						fix = append(fix, id+" match address <acl>")
 					} else if m.ACL != "" && c.ACL(m.ACL) == nil && (!c.Partial || len(c.ACLs) > 0) {
 						missing = append(missing, "the access list "+m.ACL+" itself")
+						where = append([]facts.Place{place2(m, "acl")}, where...)
 						fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
 					}
 					if len(m.Peers) == 0 && len(m.PeerNames) == 0 {
@@ -591,7 +593,7 @@ var entryIncomplete = Condition{
 						continue
 					}
 					found = true
-					clues := []Clue{For(4.4, "entry "+fmt.Sprint(m.Sequence)+" lacks "+strings.Join(missing, " and "), m.Place)}
+					clues := []Clue{For(4.4, "entry "+fmt.Sprint(m.Sequence)+" lacks "+strings.Join(missing, " and "), where...)}
 					if len(warned) > 0 {
 						clues = append(clues, For(1, "the device says so", at(warned...)...))
 					}
@@ -691,7 +693,7 @@ var mapNoPolicy = Condition{
 		for _, e := range t.Ends {
 			var clues []Clue
 			detail, iface, mapName := "", "outside", "<map>"
-			if x := withID(e.Events(), "713042"); len(x) > 0 {
+			if x := e.withoutPolicy(); len(x) > 0 {
 				clues = append(clues, For(3.2, e.Label()+" finds no policy for traffic that should be protected", at(x...)...))
 				detail = x[0].Text
 				if len(x) == 1 {
@@ -748,6 +750,42 @@ var mapNoPolicy = Condition{
 		}
 		return out
 	},
+}
+
+// withoutPolicy returns the initiator's complaints (713042) that may be about this tunnel: an
+// entry without a list, or a list of another tunnel that covers the packet, explains them elsewhere.
+func (e *End) withoutPolicy() []facts.Event {
+	x := withID(e.Events(), "713042")
+	c := e.Config()
+	if c == nil || len(x) == 0 || len(c.MapEntries) == 0 {
+		return x
+	}
+	listless := slices.ContainsFunc(c.MapEntries, func(m facts.MapEntry) bool {
+		return !m.DynamicMap && m.Dynamic == "" && m.ACL == "" && m.Profile == ""
+	})
+	return slices.DeleteFunc(slices.Clone(x), func(ev facts.Event) bool {
+		if len(ev.Addrs) < 2 {
+			return false
+		}
+		if e.carries(ev.Addrs[0], ev.Addrs[1]) {
+			return false
+		}
+		return listless || len(e.Others) > 0 && e.carriedElsewhere(c, ev.Addrs[0], ev.Addrs[1])
+	})
+}
+
+// carriedElsewhere: the list of another peer's entry covers the packet.
+func (e *End) carriedElsewhere(c *facts.Config, a, b netip.Addr) bool {
+	for _, m := range c.MapEntries {
+		if l := c.ACL(m.ACL); l != nil && !slices.ContainsFunc(m.Peers, e.Mine) {
+			for _, x := range l.Entries {
+				if x.Permit && slices.ContainsFunc(pairsOf(x), func(n network) bool { return n.inside(a, b) }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 var nonRoutineNotify = Condition{
