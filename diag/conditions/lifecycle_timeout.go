@@ -401,8 +401,7 @@ var flowsLost = Condition{
 					clues = append(clues, For(0.8, "the tunnel ends and comes back", at(why...)...))
 				}
 			}
-			said := t.said("rekey", "re-key", "renegotiat", "neu aushandel", "neuaushandlung", "renégoci", "renegocia", "drop", "abbr", "trenn", "lost", "coup", "verbindung", "sessions", "sitzung")
-			complaint := t.said("rekey", "re-key", "renegotiat", "neu aushandel", "neuaushandlung", "neu ausgehandelt", "renégoci", "renegocia", "rinegozia")
+			complaint := t.complains("rekey", "re-key", "renegotiat", "neu aushandel", "neuaushandlung", "neu ausgehandelt", "neu aufgebaut", "renégoci", "renegocia", "rinegozia", "tunnel comes back", "tunnel bounces")
 			s, set := e.Config().Setting("sysopt connection preserve-vpn-flows")
 			off := e.Config() != nil && (!e.Config().Partial || set)
 			if !set {
@@ -433,8 +432,6 @@ var flowsLost = Condition{
 					if x := rekeys(e); len(x) > 0 {
 						clues = append(clues, For(0.8, "rekeys in the log", at(x...)...))
 					}
-				} else if len(said) > 0 {
-					clues = append(clues, For(0.5, "", said...))
 				}
 			}
 			if len(clues) == 0 {
@@ -456,6 +453,19 @@ var flowsLost = Condition{
 		}
 		return out
 	},
+}
+
+// complains returns people's sentences that hold one of the phrases and speak of a loss, not of its absence.
+func (t *Tunnel) complains(phrases ...string) []facts.Place {
+	var out []facts.Place
+	for _, p := range t.said(phrases...) {
+		if hasAny(p.Text, "drop", "lost", "lose", "break", "broke", "cut", "die", "dead", "abort", "disconnect", "reset", "hang", "freeze", "kick", "tear", "torn", "gone",
+			"abbr", "abgebroch", "verlier", "verloren", "trenn", "getrennt", "hängt", "weg", "coup", "perd", "déconnect", "interromp", "cort", "pierd", "cae", "caduta", "cade") &&
+			!hasAny(p.Text, "no connection", "not lost", "no drop", "without los", "nothing is lost", "nothing was lost", "keine verbindung", "ohne verlust", "sin corte", "sans coupure", "no session") {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // torn returns connections that ended because their tunnel was torn down or renegotiated,
@@ -483,6 +493,8 @@ func (e *End) torn() (conns, why []facts.Event, who string) {
 				i.back = !ok || d < 2*time.Minute
 			case lostPeer:
 				i.bad = true
+			case cameUp:
+				i.back = true
 			default:
 				continue
 			}

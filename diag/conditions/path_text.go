@@ -286,7 +286,7 @@ func (e *End) counters() flow {
 	// The device's own test ping moves the counters of a tunnel that its hosts do not use.
 	tested := slices.ContainsFunc(e.Device.Pings, func(p facts.Ping) bool { return p.Source != "" && p.Received > 0 })
 	for _, sa := range sas {
-		if sa.Encaps < 0 && sa.Decaps < 0 || oneWayByNature(sa) {
+		if sa.Encaps < 0 && sa.Decaps < 0 || oneWay(sa) {
 			continue
 		}
 		f := flow{encaps: sa.Encaps, decaps: sa.Decaps, sa: sa, ok: true}
@@ -305,12 +305,48 @@ func (e *End) counters() flow {
 	return best
 }
 
-// oneWayByNature: the selectors let through only what nobody answers: syslog, SNMP traps, flow records.
-func oneWayByNature(sa facts.IPsecSA) bool {
-	quiet := func(s facts.Selector) bool {
-		return s.Proto == 17 && (s.Port == 514 || s.Port == 162 || s.Port == 2055 || s.Port == 9996)
+// oneWay: the identities name a protocol that never answers: syslog, SNMP traps, flow records.
+func oneWay(sa facts.IPsecSA) bool {
+	for _, id := range []facts.Selector{sa.LocalID, sa.RemoteID} {
+		if id.Proto == 17 {
+			switch id.Port {
+			case 514, 162, 2055, 4739, 9995, 9996, 6343:
+				return true
+			}
+		}
 	}
-	return quiet(sa.LocalID) || quiet(sa.RemoteID)
+	return false
+}
+
+// standby: another peer of the same crypto map entry is up, so this one only waits.
+func (e *End) standby() bool {
+	for _, m := range e.Entries() {
+		for _, p := range m.Peers {
+			if !e.Mine(p) && slices.ContainsFunc(e.Device.IKE, func(sa facts.IKESA) bool { return sa.Remote == p && IsUp(sa) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// resting counts the configured peers without an IKE SA beside some that are up.
+func (e *End) resting() int {
+	c := e.Config()
+	if c == nil {
+		return 0
+	}
+	up := map[netip.Addr]bool{}
+	for _, sa := range e.Device.IKE {
+		up[sa.Remote] = true
+	}
+	n := 0
+	for _, m := range c.MapEntries {
+		if len(up) > 0 && len(m.Peers) > 0 && !slices.ContainsFunc(m.Peers, func(p netip.Addr) bool { return up[p] }) {
+			n++
+		}
+	}
+	return n
 }
 
 // phase2Up: IPsec SAs with SPIs exist at this end.
@@ -469,6 +505,12 @@ var noIKEText = Condition{
 		quiet := 0
 		for _, e := range t.Ends {
 			p, asked := e.askedIKE()
+			if e.standby() {
+				return nil
+			}
+			if n := e.resting(); n > 3 && t.Other(e) == nil {
+				clues = append(clues, Against(1.2, "many peers of this device are at rest"))
+			}
 			if asked && len(e.IKE()) == 0 && !e.phase2Up() && len(e.Entries()) > 0 || asked && len(e.Device.IKE) == 0 && !e.phase2Up() {
 				clues = append(clues, For(1.5, e.Label()+" has no IKE SA with the peer", p))
 				quiet++

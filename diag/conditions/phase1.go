@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -12,7 +13,7 @@ import (
 
 // phase1 are the conditions of IKE phase 1 (and IKE_SA_INIT / IKE_AUTH) that texts show.
 func phase1() []Condition {
-	return []Condition{pskMismatch, ezvpnStall}
+	return []Condition{pskMismatch, identityMismatch, certificateRejected, ikeVersionMismatch, ezvpnStall}
 }
 
 // between names both ends of a tunnel for titles.
@@ -25,7 +26,22 @@ func (t *Tunnel) between() string {
 	case len(t.Ends) == 1:
 		return t.Ends[0].Label() + " and its peer"
 	}
+	if server := t.server(); server != "" {
+		return "the client and " + server
+	}
 	return strings.Join(strings.Split(t.Name, ","), " and ")
+}
+
+// server is the gateway that a client's log names, "" when none does.
+func (t *Tunnel) server() string {
+	for _, d := range t.Clients {
+		for _, ev := range d.Events {
+			if ev.Peer.IsValid() {
+				return ev.Peer.String()
+			}
+		}
+	}
+	return ""
 }
 
 // phase1Up returns the places where an end shows phase 1 established.
@@ -66,6 +82,10 @@ func placesOf(sas []facts.IKESA) []facts.Place {
 // in different lines.
 func saPlace(sa facts.IKESA) facts.Place {
 	p := sa.Place
+	if q := sa.StatePlace; q.Source != "" && q.Line != p.Line {
+		q.Text = strings.Join(strings.Fields(p.Text), " ") + " … State: " + sa.State
+		return q
+	}
 	if sa.State != "" && !strings.Contains(strings.ToUpper(p.Text), strings.ToUpper(sa.State)) {
 		p.Text = strings.Join(strings.Fields(p.Text), " ") + " … State: " + sa.State
 	}
@@ -101,7 +121,7 @@ func (e *End) keysFor() []facts.PSK {
 
 var pskMismatch = Condition{
 	ID: "psk-mismatch", Severity: report.Critical,
-	Prefer:    []string{"peer-address-mismatch", "tunnel-group-policy-conflict"},
+	Prefer:    []string{"peer-address-mismatch", "identity-mismatch", "certificate-rejected", "tunnel-group-policy-conflict"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -152,13 +172,29 @@ var pskMismatch = Condition{
 			if x := withID(evs, "713255", "713256"); len(x) > 0 {
 				clues = append(clues, Against(3.5, "the group name is unknown there: peer-address-mismatch"))
 			}
+			if x := e.denies("udp", "4500", "non500-isakmp", "500", "isakmp"); len(x) > 0 {
+				clues = append(clues, Against(4, "a filter drops the message before anybody can read it", at(x...)...))
+			} else if p, drop := e.aclDrops("udp", "4500", "17"); drop && natPath(t) {
+				clues = append(clues, Against(2.5, "the list drops UDP 4500", p))
+			}
+			if x := withID(evs, "751008", "713206", "113015", "113005", "751011", "713167", "713166"); len(x) > 0 {
+				clues = append(clues, Against(4, "the peer is authenticated, and refused after it", at(x...)...))
+			}
+			if x := saying(evs, "no pre-shared key with"); len(x) > 0 {
+				clues = append(clues, Against(2.5, "there is no key for that name or address at all", at(x...)...))
+			}
+			if slices.ContainsFunc(e.IKE(), func(sa facts.IKESA) bool { return !IsUp(sa) && hasAny(sa.Auth, "rsa", "cert") }) {
+				clues = append(clues, Against(3, "certificates are in use, not keys"))
+			}
 			if x := withID(evs, "717009", "717027", "IKMP_INVAL_CERT", "CERTIFICATE_INVALID_EXPIRED"); len(x) > 0 {
 				clues = append(clues, Against(3, "certificates are in use and refused"))
 			}
 		}
 		for _, d := range t.Clients {
-			if x := saying(d.Events, "received hash payload cannot be verified", "hash verification failed", "invalid group password", "0xe3000056", "0xe300007d", "0xe3000099", "0xe30000a5", "failed to authenticate peer"); len(x) > 0 {
-				clues = append(clues, For(4, "the client's check of the group key fails", at(x...)...))
+			if x := saying(d.Events, groupKeyWords...); len(x) > 0 {
+				clues = append(clues, For(4.2, "the client's check of the group key fails", at(x...)...))
+			} else if x := withID(d.Events, "IKE/0xE3000056", "IKE/0xE300007D", "IKE/0xE3000099", "IKE/0xE30000A5"); len(x) > 0 {
+				clues = append(clues, For(3.6, "the client's check of the group key fails", at(x...)...))
 			}
 		}
 		differ, where := compareKeys(t)
@@ -182,11 +218,22 @@ var pskMismatch = Condition{
 		for _, e := range t.Ends {
 			m.Actions = append(m.Actions, enterKey(e))
 		}
-		if len(t.Ends) == 0 {
-			m.Actions = append(m.Actions, advise(nil, nil, "enter the group's key again on the client and on the headend"))
+		if len(t.Clients) > 0 && slices.ContainsFunc(t.Clients, func(d *facts.Device) bool { return len(saying(d.Events, groupKeyWords...)) > 0 }) {
+			m.Title = "The group key of the VPN client and of " + cmp.Or(t.server(), t.between()) + " differ"
+			m.Explanation = "The client gets the gateway's second message and cannot verify its hash: the group password in the client's profile is not the key of that group on the gateway. An unknown group name looks the same to the client; the gateway's log (713255, 713256) tells them apart."
+			m.Actions = append(m.Actions, advise(nil, nil, "enter the group's key again on the client and on the headend", "check the group's name in the profile, letter by letter"))
+			m.Next = []report.Next{readAlso("the gateway's log of one attempt", "713255 or 713256 means an unknown group name (peer-address-mismatch)")}
 		}
 		return []Match{m}
 	},
+}
+
+// groupKeyWords are the client's words for a group key that does not fit.
+var groupKeyWords = []string{"received hash payload cannot be verified", "hash verification failed", "invalid group password", "failed to authenticate peer", "processing aggressive mode negotiator", "invalid_hash_info"}
+
+// natPath: some end shows a NAT on the path.
+func natPath(t *Tunnel) bool {
+	return slices.ContainsFunc(t.Ends, func(e *End) bool { return len(natSigns(e)) > 0 })
 }
 
 // compareKeys compares the keys of both ends where both stand in clear text: 1 they

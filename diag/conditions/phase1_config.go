@@ -22,6 +22,7 @@ var peerAddressMismatch = Condition{
 		var clues []Clue
 		var actions []report.Action
 		who := ""
+		var set, gaps []string // peer addresses that nobody has
 		for _, e := range t.Ends {
 			evs := e.Events()
 			before := len(clues)
@@ -43,8 +44,31 @@ var peerAddressMismatch = Condition{
 				clues = append(clues, For(w, e.Label()+" files the peer under a default group: no tunnel-group has its address", at(inDefault...)...))
 				who = inDefault[0].Peer.String()
 			}
-			if x := saying(evs, "can't find a valid tunnel group", "unable to find a valid tunnel group", "unable to find tunnel group", "no tunnel group found"); len(x) > 0 {
-				clues = append(clues, For(3.4, e.Label()+" has no tunnel-group for this peer", at(x...)...))
+			var noGroup, byName []facts.Event
+			for _, ev := range saying(evs, "can't find a valid tunnel group", "unable to find a valid tunnel group", "unable to find tunnel group", "no tunnel group found", "no valid tunnel group") {
+				if namesHost(ev.Group) {
+					byName = append(byName, ev)
+				} else {
+					noGroup = append(noGroup, ev)
+				}
+			}
+			if len(noGroup) > 0 {
+				clues = append(clues, For(3.4, e.Label()+" has no tunnel-group for this peer", at(noGroup...)...))
+				if who == "" && noGroup[0].Peer.IsValid() {
+					who = noGroup[0].Peer.String()
+				}
+			} else if len(byName) > 0 {
+				clues = append(clues, Against(4, "the peer is looked up by a name: its identity", at(byName...)...))
+			}
+			var noKey []facts.Event
+			for _, ev := range saying(evs, "no pre-shared key with") {
+				if len(ev.Addrs) > 0 {
+					noKey = append(noKey, ev)
+				}
+			}
+			if len(noKey) > 0 {
+				clues = append(clues, For(4.2, e.Label()+" has no key for the address that knocks", at(noKey...)...))
+				who = noKey[0].Addrs[0].String()
 			}
 			if x := withID(evs, "713022", "713138", "713139", "713187", "713062", "751009"); len(x) > 0 {
 				clues = append(clues, For(3.8, e.Label()+" finds no group or policy for the address that knocks", at(x...)...))
@@ -72,7 +96,15 @@ var peerAddressMismatch = Condition{
 				if c := o.Config(); c != nil && o.Peer.IsValid() && o.Peer != e.Own && !slices.Contains(e.Device.Addresses, o.Peer) && e.Device.Config != nil && len(e.Device.Addresses) > 0 {
 					for _, m := range c.MapEntries {
 						if slices.Contains(m.Peers, o.Peer) && mirror(c, m, e) && !t.owned(o.Peer) {
-							clues = append(clues, For(4, fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own), place2(m, "peer")))
+							gap := fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own)
+							set, gaps = append(set, o.Peer.String()), append(gaps, gap)
+							clues = append(clues, For(4, gap, place2(m, "peer")))
+							for _, k := range c.Keys {
+								if k.Peer.IsSingleIP() && k.Peer.Addr() == o.Peer {
+									clues = append(clues, For(0.4, "the key is filed under that address too", k.Place))
+								}
+							}
+							actions = append(actions, advise(o, fixPeerTo(o, m, o.Peer, e.Own), "take the entries with the wrong address out"))
 						}
 					}
 				}
@@ -89,6 +121,11 @@ var peerAddressMismatch = Condition{
 		}
 		if who == "" {
 			who = strings.Join(addrs(t), " and ")
+		}
+		if len(set) > 0 {
+			m := Match{Clues: clues, Actions: actions, Title: "The peer address " + strings.Join(set, " and ") + " is not the address the other end has",
+				Explanation: "One end names an address that the other end does not have, so its packets go elsewhere, or the other end's packets find no key and no crypto map entry. " + strings.Join(gaps, "; ") + ". A NAT in front of the peer gives it another address than the one it knows itself."}
+			return []Match{m}
 		}
 		return []Match{{Clues: clues, Actions: actions,
 			Title:       "No group or crypto map peer fits the address " + who,
@@ -136,6 +173,23 @@ func mirror(c *facts.Config, m facts.MapEntry, e *End) bool {
 		}
 	}
 	return false
+}
+
+// namesHost: a tunnel-group's name that is a host name or a DN, neither an address nor a default group.
+func namesHost(group string) bool {
+	if group == "" || strings.HasPrefix(group, "Default") {
+		return false
+	}
+	_, err := netip.ParseAddr(group)
+	return err != nil
+}
+
+// fixPeerTo lists the commands that put one peer address in the place of another.
+func fixPeerTo(e *End, m facts.MapEntry, wrong, right netip.Addr) []string {
+	if e.isIOS() {
+		return []string{fmt.Sprintf("crypto map %s %d ipsec-isakmp", m.Map, m.Sequence), "no set peer " + wrong.String(), "set peer " + right.String(), "crypto isakmp key **** address " + right.String()}
+	}
+	return []string{fmt.Sprintf("crypto map %s %d set peer %s", m.Map, m.Sequence, right), "tunnel-group " + right.String() + " type ipsec-l2l", "tunnel-group " + right.String() + " ipsec-attributes"}
 }
 
 func fixPeer(e *End) report.Action {
@@ -248,12 +302,26 @@ func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
 				if len(off) < best {
 					best = len(off)
 					diff = fmt.Sprintf("the nearest policies, %d on %s and %d on %s, differ in %s", p.Number, a.Label(), q.Number, b.Label(), strings.Join(off, ", "))
-					where = []facts.Place{p.Place, q.Place}
+					where = []facts.Place{attributePlace(p, off), attributePlace(q, off)}
 				}
 			}
 		}
 	}
 	return false, diff, where
+}
+
+// attributePlace is the line of the first attribute that differs, else the policy's own.
+func attributePlace(p facts.IKEPolicy, off []string) facts.Place {
+	for _, o := range off {
+		for _, key := range []string{"encryption", "hash", "group", "auth"} {
+			if strings.HasPrefix(o, key) || key == "group" && strings.HasPrefix(o, "DH") {
+				if q, ok := p.Places[key]; ok && q.Source != "" {
+					return q
+				}
+			}
+		}
+	}
+	return p.Place
 }
 
 var isakmpDisabled = Condition{

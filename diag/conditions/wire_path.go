@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -696,6 +697,9 @@ func wireNothing(t *Tunnel) []Match {
 	}
 	var ps []facts.Place
 	for _, v := range s.w.Views {
+		if v.Capture.Packets == 0 && slices.ContainsFunc(t.Set.Errors, func(e facts.Error) bool { return e.Source == v.Capture.Source }) {
+			continue // a damaged file says nothing about the tunnel
+		}
 		txt := "no packet at all"
 		if n := v.Capture.Packets; n > 0 {
 			var kinds []string

@@ -168,6 +168,7 @@ type IKESA struct {
 	Children   []ChildSA // IKEv2
 	Reading    int       // 0 for the first output of this command, 1 for the second ...
 	Place      Place
+	StatePlace Place // of the state where it stands in a line of its own (ASA); zero otherwise
 }
 
 // ChildSA is an IKEv2 child as printed below its IKE SA.

@@ -98,6 +98,9 @@ func (p *reader) ikeSA() {
 			}
 			if sa != nil {
 				p.ikeValue(sa, kv)
+				if kv.key == "state" {
+					sa.StatePlace = p.place(l)
+				}
 			}
 		}
 	}

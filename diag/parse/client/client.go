@@ -259,6 +259,7 @@ func (p *parser) vpnClient(lines []facts.Line, i int, t string) int {
 		}
 	}
 	text := strings.Join(f[2:], " ")
+	words := lines[i] // the line that holds the words
 	n := 1
 	for ; i+n < len(lines) && n < 12 && len(text) < maxText; n++ {
 		more := strings.TrimSpace(lines[i+n].Text)
@@ -268,12 +269,15 @@ func (p *parser) vpnClient(lines []facts.Line, i int, t string) int {
 		if n > 1 && (strings.HasPrefix(more, "C:\\") || strings.HasPrefix(more, "Pinging ")) {
 			break
 		}
+		if text == "" {
+			words = lines[i+n]
+		}
 		text = strings.TrimSpace(text + " " + more)
 	}
-	p.add(lines[i], f[1], text, sev, at)
+	p.add(words, f[1], text, sev, at)
 	if k := strings.Index(text, "DEL_REASON_"); k >= 0 {
 		if num, ok := delReasons[word(text[k:])]; ok {
-			p.add(lines[i], "Reason "+strconv.Itoa(num), text, sev, at)
+			p.add(words, "Reason "+strconv.Itoa(num), text, sev, at)
 		}
 	}
 	return n
