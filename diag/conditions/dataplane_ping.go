@@ -316,85 +316,126 @@ var largeICMP = Condition{
 	},
 }
 
+// sweep is what pings of growing size to one target show.
+type sweep struct {
+	target       netip.Addr
+	pass, fail   int // with DF (or any size that is no fragment): largest that passed, smallest that vanished
+	passed, lost facts.Place
+	df           bool // the lost one had DF set
+	whole        int  // largest without DF that passed
+	fragments    int  // smallest without DF that vanished
+	fragment     facts.Place
+	told         bool // ICMP said "fragmentation needed"
+	toldAt       facts.Place
+}
+
+// sweeps sorts the tunnel's pings by target.
+func (t *Tunnel) sweeps() []*sweep {
+	by := map[string]*sweep{}
+	var out []*sweep
+	for _, p := range t.pings() {
+		size := p.Size
+		if size == 0 {
+			size = 100
+		}
+		key := p.device + " " + p.Target.String()
+		s := by[key]
+		if s == nil {
+			s = &sweep{target: p.Target}
+			by[key] = s
+			out = append(out, s)
+		}
+		switch {
+		case p.TooBig:
+			s.told, s.toldAt = true, p.Place
+		case p.Received*2 > p.Sent && p.DF, p.Received*2 > p.Sent && size <= 500:
+			if size > s.pass {
+				s.pass, s.passed = size, p.Place
+			}
+		case p.Received*2 > p.Sent:
+			s.whole = max(s.whole, size)
+			if s.passed.Source == "" {
+				s.passed = p.Place
+			}
+		case p.silent() && p.DF:
+			if !s.df || size < s.fail {
+				s.fail, s.lost, s.df = size, p.Place, true
+			}
+		case p.silent():
+			if s.fragments == 0 || size < s.fragments {
+				s.fragments, s.fragment = size, p.Place
+			}
+		}
+	}
+	for _, s := range out {
+		if s.fail == 0 && s.fragments > 0 {
+			s.fail, s.lost = s.fragments, s.fragment
+		}
+		// Without DF a smaller size that passed counts as well.
+		if s.whole > s.pass && s.whole < s.fail {
+			s.pass = s.whole
+		}
+	}
+	return slices.DeleteFunc(out, func(s *sweep) bool { return !s.told && !(s.pass > 0 && s.fail > s.pass && s.fail >= 500) })
+}
+
 var pmtuText = Condition{
 	ID: "pmtu-black-hole", Severity: report.Critical, Prefer: []string{"large-icmp-signature"},
 	Reference: "Cisco: unable to initiate an application after the tunnel is up (MTU/MSS); RFC 2923 section 2.1",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
-		type sweep struct {
-			pass, fail   int // largest that passed, smallest that vanished
-			passed, lost facts.Place
-			df, told     bool
-			told1        facts.Place
-		}
-		by := map[string]*sweep{}
-		var order []string
-		for _, p := range t.pings() {
-			size := p.Size
-			if size == 0 {
-				size = 100
-			}
-			key := p.device + " " + p.Target.String()
-			s := by[key]
-			if s == nil {
-				s = &sweep{}
-				by[key] = s
-				order = append(order, key)
-			}
-			if p.TooBig {
-				s.told, s.told1 = true, p.Place
-			}
-			switch {
-			case p.Received*2 > p.Sent:
-				if size > s.pass {
-					s.pass, s.passed = size, p.Place
-				}
-			case p.silent() && !p.TooBig:
-				if s.fail == 0 || size < s.fail {
-					s.fail, s.lost, s.df = size, p.Place, p.DF
-				}
-			}
-		}
-		target := ""
-		pass, fail := 0, 0
-		for _, key := range order {
-			s := by[key]
+		target, pass, fail := "", 0, 0
+		measured := false
+		for _, s := range t.sweeps() {
 			if s.told {
-				clues = append(clues, Against(4, "path-MTU discovery answers (fragmentation needed)", s.told1))
+				clues = append(clues, Against(4, "path-MTU discovery answers (fragmentation needed)", s.toldAt))
+				continue
 			}
-			if s.pass > 0 && s.fail > s.pass && s.fail >= 500 {
-				w := 3.2
-				if !s.df {
-					w = 2.4 // without DF lost fragments look the same
-				}
-				if len(target) == 0 {
-					_, target, _ = strings.Cut(key, " ")
-					pass, fail = s.pass, s.fail
-				}
-				clues = append(clues, For(w, fmt.Sprintf("%d bytes pass, %d bytes vanish without an answer", s.pass, s.fail), s.lost, s.passed))
-				break
+			if measured {
+				continue
+			}
+			measured = true
+			target, pass, fail = s.target.String(), s.pass, s.fail
+			w := 3.4
+			switch {
+			case !s.df && s.fail > 1472:
+				w = 1.2 // these left as fragments: path-fragments-dropped
+			case !s.df:
+				w = 2.2 // without DF lost fragments look the same
+			}
+			clues = append(clues, For(w, fmt.Sprintf("%d bytes pass, %d bytes vanish without an answer", s.pass, s.fail), s.lost, s.passed))
+			if s.df && s.whole > s.fail {
+				clues = append(clues, For(0.8, fmt.Sprintf("without DF %d bytes pass as fragments", s.whole)))
 			}
 		}
+		hang := t.said(hangs...)
+		if len(hang) > 0 {
+			clues = append(clues, For(1, "small things work and large transfers hang, it is said", hang...))
+		}
+		config := false
 		for _, e := range t.Ends {
 			c := e.Config()
 			if s, ok := c.Setting("sysopt connection tcpmss"); ok && s.Value == "0" {
+				config = true
 				clues = append(clues, For(1, "tcpmss clamping is switched off", s.Place))
 			}
 			if c != nil {
 				for _, l := range c.Lines {
 					if l.Parent < 0 && strings.HasPrefix(l.Text, "icmp deny any ") && !strings.HasSuffix(l.Text, "inside") {
-						clues = append(clues, For(0.8, "the device itself drops ICMP, unreachables included", facts.Place{Source: c.Source, Line: l.N, Text: l.Text}))
+						config = true
+						clues = append(clues, For(1, e.Label()+" itself drops ICMP, unreachables included", facts.Place{Source: c.Source, Line: l.N, Text: l.Text}))
 						break
 					}
 				}
 			}
 			for _, sa := range live(e.IPsec()) {
 				if sa.SendErrors > 0 && sa.PMTUsRcvd == 0 && sa.Encaps > 0 {
-					clues = append(clues, For(0.8, "send errors and no path-MTU message ever received", place(sa, "send-errors")))
+					config = true
+					clues = append(clues, For(0.9, "send errors and no path-MTU message ever received", place(sa, "send-errors")))
 					break
 				}
 				if sa.PMTUsRcvd > 0 {
-					clues = append(clues, Against(1.5, "path-MTU messages are received", place(sa, "pmtus")))
+					clues = append(clues, Against(1.5, "path-MTU messages are received", place(sa, "pmtus-rcvd")))
 					break
 				}
 			}
@@ -402,12 +443,15 @@ var pmtuText = Condition{
 				clues = append(clues, Against(3, "path-MTU discovery works", at(x...)...))
 			}
 		}
-		if !slices.ContainsFunc(clues, func(cl Clue) bool { return cl.Weight >= 2 }) {
+		if !measured && !(len(hang) > 0 && config) {
 			return nil
 		}
-		m := Match{Clues: clues,
-			Title:       fmt.Sprintf("Large packets between %s vanish (%d bytes pass, %d do not): path-MTU discovery is broken", t.between(), pass, fail),
-			Explanation: fmt.Sprintf("Small packets to %s pass and large ones disappear, and no ICMP \"fragmentation needed\" (type 3 code 4) comes back, so the sender never learns to send smaller ones: logins and small pages work, transfers hang. A router or firewall on the path drops that ICMP.", target)}
+		title := fmt.Sprintf("Large packets between %s vanish: path-MTU discovery is broken", t.between())
+		if fail > 0 {
+			title = fmt.Sprintf("Large packets between %s vanish (%d bytes to %s pass, %d do not): path-MTU discovery is broken", t.between(), pass, target, fail)
+		}
+		m := Match{Clues: clues, Title: title,
+			Explanation: "Small packets pass and large ones disappear, and no ICMP \"fragmentation needed\" (type 3 code 4) comes back, so the sender never learns to send smaller ones: logins and small pages work, transfers hang. A router or firewall on the path, or an own ICMP rule, drops that message."}
 		for _, e := range t.Ends {
 			iface := "outside"
 			if b := e.boundTo(); len(b) > 0 {
@@ -419,8 +463,13 @@ var pmtuText = Condition{
 				m.Actions = append(m.Actions, advise(e, []string{"sysopt connection tcpmss 1300", "crypto ipsec df-bit clear-df " + iface, "crypto ipsec fragmentation before-encryption " + iface, "icmp permit any unreachable " + iface}, "clearing DF helps only where fragments pass"))
 			}
 		}
-		m.Actions = append(m.Actions, hand(fmt.Sprintf("evidence report for the ISP: %d bytes passed, %d vanished, ICMP type 3 code 4 never seen", pass, fail)))
+		if fail > 0 {
+			m.Actions = append(m.Actions, hand(fmt.Sprintf("evidence report for the ISP: %d bytes passed, %d vanished, ICMP type 3 code 4 never seen", pass, fail)))
+		}
 		m.Next = []report.Next{bothEnds("separates pmtu-black-hole (whole packets with DF vanish) from path-fragments-dropped (fragments vanish)")}
 		return []Match{m}
 	},
 }
+
+// hangs is how people say that large transfers stall.
+var hangs = []string{"hang", "stall", "freez", "large file", "big file", "file transfer", "large page", "hängt", "haengt", "bleibt stehen", "große datei", "grosse datei", "gros fichier", "se bloque", "bloqu", "archivos grandes", "se cuelga"}

@@ -257,6 +257,17 @@ var fragmentsText = Condition{
 				clues = append(clues, Against(2, e.Label()+" drops fragments itself: repair there", at(x...)...))
 			}
 		}
+		for _, s := range t.sweeps() {
+			if !s.told && !s.df && s.fragments > 1472 {
+				clues = append(clues, For(3, fmt.Sprintf("pings that leave as fragments vanish (%d bytes), whole ones pass (%d)", s.fragments, s.pass), s.lost, s.passed))
+				for _, e := range t.Ends {
+					if x := e.inState("MM_WAIT_MSG5", "MM_WAIT_MSG6", "MM_KEY_EXCH"); len(x) > 0 {
+						clues = append(clues, For(0.8, e.Label()+" waits for the large messages 5 and 6", placesOf(x)...))
+					}
+				}
+				break
+			}
+		}
 		if len(clues) == 0 {
 			return nil
 		}

@@ -198,6 +198,9 @@ func isClient(d *facts.Device) bool {
 	if d.Role == facts.Client {
 		return true
 	}
+	if d.Platform == facts.UnknownPlatform && d.Config == nil && len(d.IKE)+len(d.IPsec)+len(d.Events)+len(d.Outputs) == 0 && len(d.Pings) > 0 {
+		return true // a host's test pings
+	}
 	return d.Platform == facts.UnknownPlatform && d.Config == nil && len(d.IKE) == 0 && len(d.IPsec) == 0 &&
 		len(d.Events) > 0 && !slices.ContainsFunc(d.Events, func(e facts.Event) bool { return e.Kind != "client" })
 }

@@ -587,7 +587,11 @@ func (p *reader) ping() {
 					cur.MillisRT = atoi(parts[1])
 				}
 			}
-			cur.Place = p.place(l)
+			sent := cur.Place.Text
+			cur.Place = p.place(l) // the outcome; what was sent stands in its text
+			if sent != "" {
+				cur.Place.Text = strings.TrimSpace(sent) + " … " + strings.TrimSpace(cur.Place.Text)
+			}
 			flush()
 		case strings.Trim(t, "!.?UMCQ&N") == "":
 			if strings.Contains(t, "M") {

@@ -145,6 +145,7 @@ func (p *parser) pingLine(l facts.Line) bool {
 	case q.unix && strings.Contains(t, "%") && strings.Contains(t, ","): // "3 packets transmitted, 0 received, 100% packet loss"
 		if sent, got, ok := transmitted(t); ok {
 			q.fact.Sent, q.fact.Received, q.stats = sent, got, true
+			p.outcome(l, t)
 		}
 		return true
 	case q.unix && strings.Contains(t, "min/avg/max"):
@@ -165,6 +166,7 @@ func (p *parser) pingLine(l facts.Line) bool {
 	case !q.unix && strings.Count(t, "=") >= 3 && strings.Contains(t, "%"): // Packets: Sent = 3, Received = 3, Lost = 0 (0% loss),
 		if v := equals(t); len(v) >= 2 {
 			q.fact.Sent, q.fact.Received, q.stats = v[0], v[1], true
+			p.outcome(l, t)
 		}
 		return true
 	case !q.unix && strings.Count(t, "=") >= 2 && strings.Contains(low, "ms"): // Minimum = 41ms, Maximum = 41ms, Average = 41ms
@@ -189,6 +191,12 @@ func (p *parser) pingLine(l facts.Line) bool {
 	}
 	p.endPing(true)
 	return false
+}
+
+// outcome moves the place of a ping to the line with its statistics; what was sent stands in its text.
+func (p *parser) outcome(l facts.Line, t string) {
+	f := &p.ping.fact
+	f.Place.Line, f.Place.Text = l.N, strings.TrimSpace(f.Place.Text)+" … "+t
 }
 
 // endPing closes the ping at hand. With a blank line only a finished one ends.

@@ -633,9 +633,11 @@ func Pings(lines []facts.Line, def facts.Ping, source string, add func(facts.Pin
 				}
 			}
 			open = true
-			if cur.Place.Line == 0 {
-				cur.Place = facts.Place{Source: source, Line: l.N, Text: t}
+			// The outcome is the line that proves something; what was sent stands in its text.
+			if cur.Place.Text != "" {
+				t = cur.Place.Text + " … " + t
 			}
+			cur.Place = facts.Place{Source: source, Line: l.N, Text: t}
 			flush()
 		}
 	}
