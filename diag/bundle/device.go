@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"io"
 	"net/netip"
 	"path"
@@ -69,6 +70,9 @@ func (r *reading) device(g *group) *facts.Device {
 	if dev.Role == "" && dev.Platform == facts.UnknownPlatform && len(dev.Outputs) == 0 && slices.ContainsFunc(dev.Events, func(e facts.Event) bool { return e.Kind == "client" }) {
 		dev.Role = facts.Client
 	}
+	slices.SortStableFunc(dev.Notes, func(a, b facts.Note) int {
+		return cmp.Or(strings.Compare(a.Place.Source, b.Place.Source), a.Place.Line-b.Place.Line)
+	})
 	ownAddresses(dev)
 	return dev
 }
@@ -184,6 +188,7 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 		var more []facts.Event
 		var pings []facts.Ping
 		more, pings, lines = client.Parse(lines, source)
+		quoted(dev, more)
 		events = append(events, more...)
 		dev.Pings = append(dev.Pings, pings...)
 	}
@@ -243,19 +248,46 @@ func note(dev *facts.Device, l facts.Line, source string, least int) {
 	dev.Notes = append(dev.Notes, facts.Note{Place: facts.Place{Source: source, Line: l.N, Text: text}, Lower: strings.ToLower(text)})
 }
 
-// sentences keeps what people wrote behind an answer. Devices end hardly any line like a sentence.
+// sentences keeps what people wrote behind an answer, and comments within it. Devices end
+// hardly any line like a sentence; of configurations, which hold banners and descriptions,
+// only what stands behind their end counts, and of pasted parts what is no command.
 func sentences(dev *facts.Device, o facts.Output) {
-	if strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show version") || strings.HasPrefix(o.Command, "show startup-config") {
-		return // banners and descriptions
+	if t := strings.TrimLeft(o.Typed, " !#"); len(t) < len(o.Typed) {
+		note(dev, facts.Line{N: o.Place.Line, Text: t}, o.Place.Source, 3)
+	}
+	config := strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show startup-config")
+	part := o.Command == "show running-config section"
+	if strings.HasPrefix(o.Command, "show version") {
+		return
 	}
 	for _, l := range o.Text {
 		t := strings.TrimRight(l.Text, " \t\r")
 		if t == "" || len(dev.Notes) >= maxNotes {
 			continue
 		}
+		if t[0] == '!' {
+			note(dev, facts.Line{N: l.N, Text: strings.TrimLeft(t, "! <-")}, o.Place.Source, 4)
+			continue
+		}
+		if config && (t == "end" || t == ": end") {
+			config = false
+			continue
+		}
+		if config && !(part && !strings.Contains(t, "remark ") && !strings.Contains(t, "description ") && !strings.Contains(t, "banner")) {
+			continue
+		}
 		switch t[len(t)-1] {
 		case '.', '?', '!':
 			note(dev, facts.Line{N: l.N, Text: t}, o.Place.Source, 5)
+		}
+	}
+}
+
+// quoted keeps sentences around what a client said: "Reason 412, but only in the hotel."
+func quoted(dev *facts.Device, events []facts.Event) {
+	for _, ev := range events {
+		if strings.HasPrefix(ev.ID, "Reason ") || ev.ID == client.Adapter || ev.ID == client.System {
+			note(dev, facts.Line{N: ev.Place.Line, Text: ev.Place.Text}, ev.Place.Source, 4)
 		}
 	}
 }

@@ -36,6 +36,7 @@ type Tunnel struct {
 	Set     *facts.Set // everything, for conditions that concern a device as a whole
 	// Wire is what the captures show of this tunnel, compared; nil when no capture does.
 	Wire  *path.Wire
+	Run   *Run   // what the tunnels of one diagnosis share
 	story *story // reading of Wire, made on first use
 }
 
@@ -63,6 +64,11 @@ type Match struct {
 	Actions     []report.Action
 	Next        []report.Next
 	Severity    report.Severity // overrides the condition's when set
+	// Wide says that it concerns a device, or the clients, as a whole: every tunnel weighs it
+	// against its own conditions, one reports it, and it says nothing about a tunnel's state.
+	Wide bool
+	// Peer is whose tunnel a wide match is reported with, where there is one.
+	Peer netip.Addr
 }
 
 // Clue is one piece of evidence for (positive) or against (negative) a condition.

@@ -1,4 +1,9 @@
 package conditions
 
-// remote conditions are being written.
-func remoteConditions() []Condition { return nil }
+import "slices"
+
+// remoteConditions are the conditions of remote access: clients, pools, authentication, split
+// tunnelling.
+func remoteConditions() []Condition {
+	return slices.Concat(remotePool(), remoteAuth(), remoteSplit(), remoteClient())
+}

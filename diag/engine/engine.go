@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -57,13 +58,32 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 	for _, c := range conds {
 		healthy[c.ID] = c.Healthy
 	}
-	seen := map[string]bool{} // what a condition saw, whichever tunnel it was looked at from
+	var tunnels []*conditions.Tunnel
 	for _, t := range cut(set, opt.Tunnels) {
-		if opt.Only != "" && !named(t, opt.Only) {
-			continue
+		if opt.Only == "" || named(t, opt.Only) {
+			tunnels = append(tunnels, t)
 		}
-		var finds []report.Finding
-		for _, c := range settle(weigh(t, conds)) {
+	}
+	settled := make([][]candidate, len(tunnels))
+	homes := map[netip.Addr]bool{} // peers that have a tunnel of their own
+	folded := map[string]bool{}    // about whole devices: explained by another finding in some tunnel
+	for i, t := range tunnels {
+		all := weigh(t, conds)
+		settled[i] = settle(all)
+		fold(folded, all, settled[i])
+		for _, e := range t.Ends {
+			if e.Peer.IsValid() {
+				homes[e.Peer] = true
+			}
+		}
+	}
+	seen := map[string]bool{} // what a condition saw, whichever tunnel it was looked at from
+	for i, t := range tunnels {
+		var finds, mine []report.Finding
+		for _, c := range settled[i] {
+			if c.match.Wide && (folded[c.name()] || homes[c.match.Peer] && !about(t, c.match.Peer)) {
+				continue
+			}
 			f := finding(t, c)
 			key := c.cond.ID + "\x00" + c.match.Key + "\x00" + places(f.Evidence)
 			if seen[key] {
@@ -71,8 +91,11 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 			}
 			seen[key] = true
 			finds = append(finds, f)
+			if !c.match.Wide || about(t, c.match.Peer) {
+				mine = append(mine, f)
+			}
 		}
-		r.Tunnels = append(r.Tunnels, describe(t, finds))
+		r.Tunnels = append(r.Tunnels, describe(t, mine))
 		// The diagrams of what is broken come before those of what works.
 		broken := slices.ContainsFunc(finds, func(f report.Finding) bool { return f.Severity != report.Info })
 		if broken && len(ladders) < maxLadders {
@@ -111,6 +134,30 @@ func b2i(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// name tells candidates of one run apart.
+func (c candidate) name() string {
+	for _, cl := range c.match.Clues {
+		if cl.Weight > 0 && len(cl.Places) > 0 {
+			return fmt.Sprintf("%s\x00%s\x00%s:%d", c.cond.ID, c.match.Key, cl.Places[0].Source, cl.Places[0].Line)
+		}
+	}
+	return c.cond.ID + "\x00" + c.match.Key
+}
+
+// fold notes what about whole devices was weighed and did not stand.
+func fold(folded map[string]bool, all, kept []candidate) {
+	for _, c := range all {
+		if c.match.Wide && !slices.ContainsFunc(kept, func(k candidate) bool { return k.name() == c.name() }) {
+			folded[c.name()] = true
+		}
+	}
+}
+
+// about tells whether a tunnel is the one with a peer.
+func about(t *conditions.Tunnel, peer netip.Addr) bool {
+	return slices.ContainsFunc(t.Ends, func(e *conditions.End) bool { return e.Mine(peer) })
 }
 
 func named(t *conditions.Tunnel, want string) bool {

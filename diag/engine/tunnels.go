@@ -59,9 +59,10 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 		}
 	}
 	var out []*conditions.Tunnel
+	run := conditions.NewRun()
 	used := map[*conditions.End]bool{}
 	add := func(es ...*conditions.End) {
-		t := &conditions.Tunnel{Ends: es, Clients: clients, Set: set}
+		t := &conditions.Tunnel{Ends: es, Clients: clients, Set: set, Run: run}
 		for _, e := range es {
 			used[e] = true
 		}
@@ -131,7 +132,7 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 				continue
 			}
 		}
-		t := &conditions.Tunnel{Clients: clients, Set: set, Wire: w}
+		t := &conditions.Tunnel{Clients: clients, Set: set, Wire: w, Run: run}
 		for _, we := range w.Ends {
 			if we.View == nil {
 				continue

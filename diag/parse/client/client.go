@@ -26,6 +26,7 @@ const (
 	Routes     = "secured-routes" // Status > Route Details
 	RoutePrint = "route-print"    // route print, netstat -rn
 	Trace      = "traceroute"     // tracert, traceroute
+	Address    = "client-address" // ipconfig, ifconfig: an own address with its mask
 	AnyConnect = "anyconnect"     // a line of AnyConnect or Secure Client
 )
 
@@ -49,6 +50,7 @@ const (
 	route
 	trace
 	fixed
+	address
 )
 
 // hints are looked up by word, cut at "=", ":" and ",".
@@ -62,8 +64,9 @@ var hints = map[string]hint{
 	"Cisco": system | anyconnect, "Running": system, "Microsoft": system | anyconnect, "OS": system,
 	"WWAN": adapter, "UMTS": adapter, "HSDPA": adapter, "HSPA": adapter, "3G": adapter, "LTE": adapter, "Huawei": adapter, "Sierra": adapter, "Mobile": adapter, "data-card": adapter, "modem": adapter, "Modem": adapter, "Surfstick": adapter, "Novatel": adapter, "Option": adapter, "datacard": adapter, "WWAN-Adapter": adapter, "broadband": adapter, "Broadband": adapter, "card": adapter,
 	"acvpnui": anyconnect, "acvpnagent": anyconnect, "acvpndownloader": anyconnect, "vpnagentd": anyconnect, "csc_vpnagent": anyconnect, "csc_ui": anyconnect, "AnyConnect": anyconnect | system, "Function": anyconnect, "Description": anyconnect,
+	"IP": address, "IPv4-Adresse": address, "IP-Adresse": address, "Adresse": address, "Dirección": address, "inet": address,
 	"Packets": stats, "Transparent": stats, "Tunnel": stats, "Encryption": stats, "Decrypted": stats, "Encrypted": stats, "Discarded": stats, "Bypassed": stats, "Local": stats | route, "Tunneling": stats,
-	"Secured": route, "Route": route, "Non-Secured": route, "Network": route, "Active": route, "IPv4": route, "Routing": route, "Destination": route, "Kernel": route, "Netzwerkziel": route,
+	"Secured": route, "Route": route, "Non-Secured": route, "Network": route, "Active": route, "IPv4": route | address, "Routing": route, "Destination": route, "Kernel": route, "Netzwerkziel": route,
 	"Tracing": trace, "traceroute": trace, "Routenverfolgung": trace, "tracert": trace, "Détermination": trace, "Traza": trace,
 }
 
@@ -188,6 +191,11 @@ func (p *parser) try(lines []facts.Line, i int, t string, h hint) int {
 	}
 	if h&anyconnect != 0 {
 		if n := p.anyConnect(lines, i, t); n > 0 {
+			return n
+		}
+	}
+	if h&address != 0 {
+		if n := p.address(lines, i, t); n > 0 {
 			return n
 		}
 	}
@@ -675,6 +683,28 @@ func (p *parser) routes(lines []facts.Line, i int, t string) int {
 	}
 	p.add(lines[i], id, text, -1, time.Time{})
 	return n
+}
+
+// address reads "IPv4 Address. . . : 192.0.2.7" with the mask on the next line, and "inet
+// 192.0.2.7 netmask ..." of Unix.
+func (p *parser) address(lines []facts.Line, i int, t string) int {
+	a := syslog.Addrs(t)
+	if len(a) == 0 || !a[0].Is4() || a[0].IsLoopback() {
+		return 0
+	}
+	if strings.HasPrefix(t, "inet ") {
+		p.add(lines[i], Address, t, -1, time.Time{})
+		return 1
+	}
+	if len(a) != 1 || !strings.Contains(t, ". :") || i+1 >= len(lines) {
+		return 0
+	}
+	m := syslog.Addrs(lines[i+1].Text)
+	if len(m) != 1 || !strings.Contains(lines[i+1].Text, ". :") || !m[0].Is4() || m[0].As4()[0] != 255 {
+		return 0
+	}
+	p.add(lines[i], Address, t+"; "+strings.TrimSpace(lines[i+1].Text), -1, time.Time{})
+	return 2
 }
 
 // trace reads tracert and traceroute.
