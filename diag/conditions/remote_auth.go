@@ -57,7 +57,7 @@ var aaaTimeout = Condition{
 		add(3.8, "the device marked its authentication server as FAILED", withID(evs, "113022"))
 		add(3.6, "the RADIUS server does not answer", withID(evs, "RADIUS_DEAD", "NOSERVERS", "RADIUS_NOSERVERS"))
 		if len(x) == 0 {
-			add(3, "the authentication server does not answer", saying(evs, "aaa authentication server not accessible", "as failed", "radius server is not responding", "no response from (", "radius: no response", "no radius servers", "radius: timed out", "radius server timed out", "aaa server timed out", "all radius servers have failed", "request timed out for id"))
+			add(3, "the authentication server does not answer", saying(evs, "aaa authentication server not accessible", " as failed", "radius server is not responding", "no response from (", "radius: no response", "no radius servers", "radius: timed out", "radius server timed out", "aaa server timed out", "all radius servers have failed", "request timed out for id"))
 		}
 		status, timeouts := map[string]facts.Counter{}, map[string][]facts.Counter{}
 		for _, c := range g.readings("aaa-server") {
