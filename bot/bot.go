@@ -39,6 +39,11 @@ type Runner interface {
 	Execute(ctx context.Context, p playbooks.Proposal, update func(playbooks.Update)) (playbooks.Outcome, error)
 	// Show reads both ends of a tunnel: SAs and counters as plain text, secrets replaced.
 	Show(ctx context.Context, tunnel string) (string, report.Report, error)
+	// Watch starts a ring-buffer capture that waits for a fault, Unwatch ends it; a Run with
+	// Request.Ring takes its packets.
+	Watch(ctx context.Context, tunnel string, most time.Duration) (notes []string, err error)
+	Unwatch(ctx context.Context, tunnel string) error
+	Watched(tunnel string) bool
 }
 
 // Options of a Bot. Explain and Analyze may be nil: then these commands say so.
@@ -143,6 +148,7 @@ func (b *Bot) Ready(ctx context.Context) error {
 // Run works until ctx ends; then it waits for what is under way to stop.
 func (b *Bot) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer b.stopRings()
 	defer b.wg.Wait()
 	defer cancel()
 	if b.cfg.HTTP.Listen != "" {
@@ -347,6 +353,7 @@ func (b *Bot) housekeeping(ctx context.Context) {
 			}
 		}
 		b.cancelAsked(ctx)
+		b.rings(ctx)
 		select {
 		case <-ctx.Done():
 			return

@@ -62,17 +62,19 @@ func (c *clock) jump(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // network stands for playbooks and devices: it answers runs and counts what was written.
 type network struct {
-	mu     sync.Mutex
-	store  *store.Store
-	state  map[string]report.State // by tunnel
-	sent   []string                // device: line
-	runs   int
-	gate   chan struct{} // when set, runs wait for it
-	panics bool
-	chatty bool // a run that waits for its gate tells a change every 50 ms
-	lose   bool // Execute ends after the claim without saying how
-	find   map[string]report.Finding
-	errs   map[string][]report.Error
+	mu      sync.Mutex
+	store   *store.Store
+	state   map[string]report.State // by tunnel
+	sent    []string                // device: line
+	runs    int
+	gate    chan struct{} // when set, runs wait for it
+	panics  bool
+	chatty  bool            // a run that waits for its gate tells a change every 50 ms
+	lose    bool            // Execute ends after the claim without saying how
+	watched map[string]bool // tunnels with a ring-buffer capture
+	asked   []playbooks.Request
+	find    map[string]report.Finding
+	errs    map[string][]report.Error
 }
 
 func (n *network) set(tunnel string, s report.State) {
@@ -90,6 +92,7 @@ func (n *network) written() []string {
 func (n *network) Run(ctx context.Context, r playbooks.Request, update func(playbooks.Update)) (*playbooks.Result, error) {
 	n.mu.Lock()
 	n.runs++
+	n.asked = append(n.asked, r)
 	gate, panics := n.gate, n.panics
 	state := n.state[r.Tunnel]
 	f, found := n.find[r.Tunnel]
@@ -171,6 +174,29 @@ func (n *network) Execute(ctx context.Context, p playbooks.Proposal, update func
 	return out, nil
 }
 
+func (n *network) Watch(_ context.Context, tunnel string, _ time.Duration) ([]string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if tunnel == "london-oslo" {
+		return nil, errors.New("oslo-rtr: no capture: its CPU is at 93 %, over 80 %")
+	}
+	n.watched[tunnel] = true
+	return []string{"on lima-rtr only packets between the two ends are captured"}, nil
+}
+
+func (n *network) Unwatch(_ context.Context, tunnel string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.watched, tunnel)
+	return nil
+}
+
+func (n *network) Watched(tunnel string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.watched[tunnel]
+}
+
 func (n *network) Show(context.Context, string) (string, report.Report, error) {
 	return "hq-asa# show crypto isakmp sa\n1   IKE Peer: 203.0.113.10\n", report.Report{}, nil
 }
@@ -216,7 +242,7 @@ func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *offic
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
+	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{watched: map[string]bool{}, state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
 	for _, n := range tunnelNames {
 		o.net.state[n] = report.Up
 	}

@@ -30,7 +30,7 @@ func commands() []command {
 		{"pending", "", "open approvals", mayDiagnose, (*Bot).pending},
 		{"playbooks", "", "what can be run", mayDiagnose, (*Bot).playbooks},
 		{"sweep", "", "looks at all tunnels now", mayOperate, (*Bot).sweep},
-		{"capture", "TUNNEL [30s] | start [max 24h] | fetch | stop", "captures at both ends", mayOperate, (*Bot).capture},
+		{"capture", "TUNNEL [30s] | start [max 24h] | fetch | stop", "captures at both ends; start: until it falls", mayOperate, (*Bot).capture},
 		{"run", "PLAYBOOK TUNNEL", "runs a playbook", mayOperate, (*Bot).run},
 		{"cancel", "[RUN]", "stops a run and removes its captures", mayDiagnose, (*Bot).cancel},
 		{"clear", "TUNNEL", "proposes to clear its SAs; needs approval", mayOperate, (*Bot).clear},

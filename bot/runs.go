@@ -64,9 +64,10 @@ func (b *Bot) capture(a *ask) {
 	}
 	req := playbooks.Request{Playbook: "capture-both-ends", Capture: playbooks.CaptureForce}
 	if len(f) > 1 {
-		switch f[1] {
-		case "start", "fetch", "stop":
-			a.say("Ring-buffer captures are not available in this version; %s captures now.", message.Quote(b.cfg.Slack.Command+" capture "+name+" 30s"))
+		if f[1] == "start" || f[1] == "fetch" || f[1] == "stop" {
+			if t, ok := b.target(a, "capture", name); ok {
+				b.ringCommand(a, t.Name, f[1], f[2:])
+			}
 			return
 		}
 		d, err := wantsDuration(f[1], shortestCapture, longestCapture)

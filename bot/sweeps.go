@@ -146,6 +146,8 @@ func (b *Bot) sweepAll(ctx context.Context, tags []string) (r swept, ok bool) {
 			}
 			if _, muted := mutes[name]; !muted {
 				changes = append(changes, t)
+			} else if c.After == sweep.Down {
+				b.fell(ctx, name, id("fell", st.Incident), place{})
 			}
 		}
 		states = append(states, st)
@@ -317,7 +319,10 @@ func (b *Bot) alert(ctx context.Context, c told) {
 		b.log.Error("an incident could not be written down", "tunnel", c.name, "error", err)
 	}
 	if c.After == sweep.Down {
-		b.diagnoseBySelf(ctx, "diagnose", c.name, place{Channel: b.cfg.Slack.Channel, Parent: c.after.Incident}, id(c.after.Incident))
+		p := place{Channel: b.cfg.Slack.Channel, Parent: c.after.Incident}
+		if !b.fell(ctx, c.name, id(c.after.Incident), p) {
+			b.diagnoseBySelf(ctx, "diagnose", c.name, p, id(c.after.Incident))
+		}
 	}
 }
 
@@ -358,6 +363,9 @@ func (b *Bot) tellMany(ctx context.Context, kind string, cs []told) {
 	var rows []message.Row
 	for _, c := range cs {
 		rows = append(rows, message.Row{Tunnel: c.name, State: c.After, Detail: c.Detail})
+		if kind == sweep.Down {
+			b.fell(ctx, c.name, id("fell", c.after.Incident), place{})
+		}
 	}
 	key := fmt.Sprintf("many:%s:%s:%d", kind, id(cs[0].name), now.Unix())
 	b.put(ctx, store.Message{Key: key, Kind: "post", Channel: b.cfg.Slack.Channel, Body: message.Several(what, rows, now, b.loc).JSON()})

@@ -35,40 +35,13 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 	if len(ends) == 0 {
 		return "", fmt.Errorf("no end of %s is managed: there is nowhere to capture", x.tunnel.Name)
 	}
-	caps := make([]*devices.Capture, len(ends))
-	errs := make([]error, len(ends))
-	defer func() {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), removal)
-		defer cancel()
-		each(caps, func(n int, c *devices.Capture) {
-			if err := c.Remove(clean); err != nil {
-				x.opt.Logger.Error("a capture could not be removed; the next start tries again", "run", x.req.Run, "device", c.Device, "error", err)
-				errs[n] = errors.Join(errs[n], err)
-			}
-		})
-	}()
-	var wg sync.WaitGroup
-	for n, i := range ends {
-		wg.Go(func() {
-			e := x.tunnel.Ends[i]
-			caps[n], errs[n] = x.opt.Fleet.StartCapture(ctx, e.Device, devices.CaptureSpec{Interface: e.Interface, Own: e.Address, Peer: x.peer(i),
-				Duration: duration + 2*time.Minute, MaxBytes: int64(x.opt.Config.Captures.MaxBytes)})
-		})
+	if x.req.Ring {
+		return x.fromRing(ctx)
 	}
-	wg.Wait()
-	running := 0
-	var notes []string
-	for n, i := range ends {
-		if errs[n] != nil {
-			x.fail(x.tunnel.Ends[i].Device, errs[n])
-			notes = append(notes, reason(x.tunnel.Ends[i].Device, errs[n]))
-			continue
-		}
-		running++
-		notes = append(notes, caps[n].Notes...)
-	}
-	if running == 0 {
-		return "", errors.New(strings.Join(notes, "; "))
+	caps, notes, err := x.startAll(ctx, ends, duration+2*time.Minute, false)
+	defer x.removeAll(ctx, caps)
+	if err != nil {
+		return "", err
 	}
 	if s.With.Wake && x.tunnel.Probe.From != "" {
 		// The answer is no evidence: it is sent to make the ends talk while they are watched.
@@ -79,6 +52,60 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 	if err := wait(ctx, duration.String()); err != nil {
 		return "", err
 	}
+	notes = append(notes, x.home(ctx, ends, caps, duration.String()+" captured")...)
+	if len(x.caps) == 0 {
+		return "", errors.New(strings.Join(notes, "; "))
+	}
+	return strings.Join(notes, "; "), nil
+}
+
+// startAll starts captures at the ends at the same time. caps has an entry for each end,
+// nil where it could not start; the error says that none could.
+func (x *run) startAll(ctx context.Context, ends []int, most time.Duration, ring bool) (caps []*devices.Capture, notes []string, err error) {
+	caps = make([]*devices.Capture, len(ends))
+	errs := make([]error, len(ends))
+	var wg sync.WaitGroup
+	for n, i := range ends {
+		wg.Go(func() {
+			e := x.tunnel.Ends[i]
+			caps[n], errs[n] = x.opt.Fleet.StartCapture(ctx, e.Device, devices.CaptureSpec{Interface: e.Interface, Own: e.Address, Peer: x.peer(i),
+				Duration: most, MaxBytes: int64(x.opt.Config.Captures.MaxBytes), Ring: ring})
+		})
+	}
+	wg.Wait()
+	running := 0
+	for n, i := range ends {
+		if errs[n] != nil {
+			x.fail(x.tunnel.Ends[i].Device, errs[n])
+			notes = append(notes, reason(x.tunnel.Ends[i].Device, errs[n]))
+			continue
+		}
+		running++
+		notes = append(notes, caps[n].Notes...)
+	}
+	if running == 0 {
+		return caps, notes, errors.New(strings.Join(notes, "; "))
+	}
+	return caps, notes, nil
+}
+
+// removeAll removes captures from their devices, also when ctx has ended.
+func (r *Runner) removeAll(ctx context.Context, caps []*devices.Capture) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), removal)
+	defer cancel()
+	errs := make([]error, len(caps))
+	each(caps, func(n int, c *devices.Capture) {
+		if errs[n] = c.Remove(clean); errs[n] != nil {
+			r.opt.Logger.Error("a capture could not be removed; the next start tries again", "device", c.Device, "error", errs[n])
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// home stops the captures and takes their packets up as evidence; what says how long
+// they are.
+func (x *run) home(ctx context.Context, ends []int, caps []*devices.Capture, what string) (notes []string) {
+	errs := make([]error, len(ends))
 	data := make([][]devices.CaptureData, len(ends))
 	each(caps, func(n int, c *devices.Capture) {
 		if errs[n] = c.Stop(ctx); errs[n] == nil {
@@ -114,13 +141,10 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 			}
 		}
 		if len(data[n]) > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %s captured", name, duration))
+			notes = append(notes, name+": "+what)
 		}
 	}
-	if len(x.caps) == 0 {
-		return "", errors.New(strings.Join(notes, "; "))
-	}
-	return strings.Join(notes, "; "), nil
+	return notes
 }
 
 // each runs f for every capture that was started, at the same time.

@@ -19,6 +19,7 @@ type Request struct {
 	Human    bool          // a person asked; only then may a proposal follow
 	Capture  CaptureWish   //
 	Duration time.Duration // capture duration, 0: captures.duration
+	Ring     bool          // a capture step takes the packets of the tunnel's ring-buffer capture (Watch)
 }
 
 // CaptureWish says whether the run may capture.

@@ -40,11 +40,12 @@ type Runner struct {
 	opt  Options
 	mu   sync.Mutex
 	busy map[string]string // tunnel → run
+	ring map[string]*ring  // tunnel → capture that waits for a fault
 }
 
 // New makes a Runner.
 func New(opt Options) *Runner {
-	return &Runner{opt: opt, busy: map[string]string{}}
+	return &Runner{opt: opt, busy: map[string]string{}, ring: map[string]*ring{}}
 }
 
 // Errors of a run that never began.

@@ -117,7 +117,8 @@ func views(t *rapid.T) map[string]any {
 		"shown":  Shown(s("st"), s("text")+strings.Repeat("a line\n", rapid.IntRange(0, 3000).Draw(t, "shown")), errors.New(s("err")), when, nil),
 		"help":   Help(many(t, "help", 40, func() string { return s("h") }), s("extra")), "list": List(s("lt"), many(t, "list", 300, func() string { return s("i") }), "hint"),
 		"explained": Explained(s("q"), strings.Repeat(s("m"), 3)), "pending": PendingList(pend, Words(s("why")), "C000", nil), "history": HistoryOf(h, nil),
-		"unknown": AfterUnknown(s("ut"), []string{"U000AMELIE"}, "U000BORIS", s("utext"), errors.New(s("uerr"))), "notice": Notice(Words(s("nw")) + Quote(s("nq"))),
+		"ring": RingCard(Ring{Tunnel: s("rt"), By: "U000AMELIE", Since: when, Until: when, Started: rapid.Bool().Draw(t, "started"), Notes: many(t, "notes", 20, func() string { return s("rn") }), Command: "/vpn"}), "ring ended": RingCard(Ring{Tunnel: s("rt"), Ended: when, Why: s("why"), StoppedBy: "U000BORIS"}),
+		"elsewhere": Elsewhere("C000"), "unknown": AfterUnknown(s("ut"), []string{"U000AMELIE"}, "U000BORIS", s("utext"), errors.New(s("uerr"))), "notice": Notice(Words(s("nw")) + Quote(s("nq"))),
 		"home": Home(rows, 5000, pend, 50, "C000", when, when, nil), "reject": RejectReason(s("rp"), s("rt")),
 	}
 	if names := many(t, "names", 300, func() string { return s("pn") + "x" }); len(names) > 0 {

@@ -58,6 +58,45 @@ func cancelButton(r Run) map[string]any {
 	return button("run.cancel", r.ID, "Cancel the run on "+r.Tunnel)
 }
 
+// Ring is a ring-buffer capture that waits for a fault, as its card shows it.
+type Ring struct {
+	Tunnel, By   string
+	Since, Until time.Time
+	Started      bool     // it runs on the devices
+	Notes        []string // what it cannot see
+	Ended        time.Time
+	Why          string         // it ended
+	StoppedBy    string         // who ended it
+	Command      string         `json:"-"`
+	Loc          *time.Location `json:"-"`
+}
+
+// RingCard shows a ring-buffer capture.
+func RingCard(r Ring) Message {
+	var b builder
+	b.last(context(cut("asked by "+mention(r.By)+" · since "+Stamp(r.Since, r.Loc)+" · until "+Stamp(r.Until, r.Loc)+" at the latest", maxContext)))
+	name := "*" + words(r.Tunnel, 150) + "*"
+	switch {
+	case !r.Ended.IsZero():
+		b.add(section(name + " – ⏹️ the ring-buffer capture ended " + Stamp(r.Ended, r.Loc)))
+		why := prose(r.Why, 800)
+		if r.StoppedBy != "" {
+			why = "stopped by " + mention(r.StoppedBy) + "; " + why
+		}
+		b.add(section(why))
+		return b.done(r.Tunnel + ": the ring-buffer capture ended")
+	case !r.Started:
+		b.add(section(name + " – ⏳ starting a ring-buffer capture"))
+		return b.done(r.Tunnel + ": starting a ring-buffer capture")
+	}
+	b.add(section(name + " – ⏺️ a ring-buffer capture waits for the fault; it is fetched when a sweep sees the tunnel fall"))
+	b.add(section("Bring it home with " + code(r.Command+" capture "+r.Tunnel+" fetch", 150) + ", end it with " + code(r.Command+" capture "+r.Tunnel+" stop", 150) + "."))
+	if len(r.Notes) > 0 {
+		b.add(context(words(strings.Join(r.Notes, "; "), 1500)))
+	}
+	return b.done(r.Tunnel + ": a ring-buffer capture waits for the fault")
+}
+
 func verb(playbook string) string {
 	switch playbook {
 	case "diagnose":

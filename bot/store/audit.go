@@ -123,3 +123,15 @@ func (s *Store) Get(ctx context.Context, key string) (v string, err error) {
 func (s *Store) Set(ctx context.Context, key, value string) error {
 	return s.tx(ctx, func(t *tx) error { return t.set(key, value) })
 }
+
+// Under lists the small values whose keys begin with prefix, which holds no % or _.
+func (s *Store) Under(ctx context.Context, prefix string) (map[string]string, error) {
+	out := map[string]string{}
+	err := s.each(ctx, `SELECT k, v FROM meta WHERE k LIKE ?`, func(r *sql.Rows) error {
+		var k, v string
+		err := r.Scan(&k, &v)
+		out[k] = v
+		return err
+	}, prefix+"%")
+	return out, err
+}

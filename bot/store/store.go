@@ -147,6 +147,11 @@ func (s *Store) Ping(ctx context.Context) error {
 // Instance is the id of this process.
 func (s *Store) Instance() string { return s.instance }
 
+// Living tells whether the process of an instance is alive.
+func (s *Store) Living(ctx context.Context, instance string) (bool, error) {
+	return s.alive.alive(ctx, instance)
+}
+
 // Policy is what Open was given.
 func (s *Store) Policy() approval.Policy { return s.policy }
 
