@@ -533,7 +533,7 @@ func (p *reader) clock() {
 func (p *reader) ping() {
 	var cur *facts.Ping
 	typed := strings.Fields(strings.ToLower(p.out.Typed))
-	iface := ""
+	iface, marks := "", 0
 	if len(typed) >= 3 && typed[0] == "ping" {
 		if _, err := netip.ParseAddr(typed[1]); err != nil && typed[1] != "tcp" && typed[1] != "ip" {
 			if _, err := netip.ParseAddr(typed[2]); err == nil {
@@ -550,7 +550,7 @@ func (p *reader) ping() {
 		if cur != nil && (cur.Sent > 0 || cur.Received > 0) {
 			p.dev.Pings = append(p.dev.Pings, *cur)
 		}
-		cur = nil
+		cur, marks = nil, 0
 	}
 	for _, l := range p.out.Text {
 		t := strings.TrimSpace(l.Text)
@@ -592,8 +592,14 @@ func (p *reader) ping() {
 			if sent != "" {
 				cur.Place.Text = strings.TrimSpace(sent) + " … " + strings.TrimSpace(cur.Place.Text)
 			}
+			if cur.Received == 0 && marks > 0 {
+				cur.Place.Line = marks // the dots
+			}
 			flush()
 		case strings.Trim(t, "!.?UMCQ&N") == "":
+			if marks == 0 {
+				marks = l.N
+			}
 			if strings.Contains(t, "M") {
 				cur.TooBig = true
 			}

@@ -19,6 +19,7 @@ type ping struct {
 	unix    bool
 	stats   bool // the statistics have been read
 	quiet   int  // blank lines since the last answer
+	first   int  // line of the first packet that got no answer
 }
 
 // pingCommand reads "C:\>ping -f -l 1400 192.0.2.1" and "$ ping -M do -s 1372 192.0.2.1".
@@ -123,6 +124,15 @@ func (p *parser) pingHead(l facts.Line, t string) bool {
 
 // pingLine reads a line below a ping's head; false ends the ping.
 func (p *parser) pingLine(l facts.Line) bool {
+	lost := p.ping.lost
+	ok := p.pingLineOf(l)
+	if p.ping.lost > lost && p.ping.first == 0 {
+		p.ping.first = l.N
+	}
+	return ok
+}
+
+func (p *parser) pingLineOf(l facts.Line) bool {
 	t := strings.TrimSpace(l.Text)
 	q := &p.ping
 	if t == "" {
@@ -214,6 +224,9 @@ func (p *parser) endPing(now bool) {
 	}
 	if f.MillisRT < 0 && q.replies > 0 {
 		f.MillisRT = q.total / q.replies
+	}
+	if f.Received == 0 && q.first > 0 {
+		f.Place.Line = q.first // the silence itself
 	}
 	if f.Sent > 0 {
 		p.pings = append(p.pings, f)

@@ -558,12 +558,12 @@ func (o *output) ping() {
 
 // Pings reads IOS and ASA ping answers among lines; def holds what the command said.
 func Pings(lines []facts.Line, def facts.Ping, source string, add func(facts.Ping)) {
-	cur, open := def, false
+	cur, open, marks := def, false, 0
 	flush := func() {
 		if open && cur.Target.IsValid() {
 			add(cur)
 		}
-		open, cur = false, def
+		open, cur, marks = false, def, 0
 	}
 	for _, l := range lines {
 		t := strings.TrimSpace(l.Text)
@@ -612,6 +612,9 @@ func Pings(lines []facts.Line, def facts.Ping, source string, add func(facts.Pin
 				cur.DF = strings.HasPrefix(strings.ToLower(strings.TrimSpace(v)), "y")
 			}
 		case open && strings.Trim(t, "!.MUQ?&CINPR") == "":
+			if marks == 0 {
+				marks = l.N
+			}
 			cur.Received += strings.Count(t, "!")
 			cur.TooBig = cur.TooBig || strings.ContainsRune(t, 'M')
 			if cur.Sent < len(t) {
@@ -638,6 +641,9 @@ func Pings(lines []facts.Line, def facts.Ping, source string, add func(facts.Pin
 				t = cur.Place.Text + " … " + t
 			}
 			cur.Place = facts.Place{Source: source, Line: l.N, Text: t}
+			if cur.Received == 0 && marks > 0 {
+				cur.Place.Line = marks // the dots
+			}
 			flush()
 		}
 	}
