@@ -129,6 +129,26 @@ func within(cur segment, c, line string) bool {
 	return strings.HasPrefix(cur.command, c)
 }
 
+// bareCommand reads a line that is nothing but a command, pasted without its prompt; "" for
+// a sentence that begins with show.
+func bareCommand(t string) string {
+	f := strings.Fields(t)
+	if len(f) < 2 || len(f) > 9 || len(t) > 100 || strings.HasSuffix(t, ".") || strings.HasSuffix(t, ":") || strings.HasSuffix(t, "?") {
+		return ""
+	}
+	switch f[1] {
+	case "asp", "crypto", "vpn-sessiondb", "running-config", "run", "access-list", "access-lists", "nat", "xlate", "route", "capture", "isakmp", "version", "memory", "logging", "local-host", "shun", "failover", "aaa-server":
+		c, _ := transcript.Normalise(t)
+		return c
+	case "ip":
+		if len(f) > 2 && (f[2] == "route" || f[2] == "nat" || f[2] == "local" || f[2] == "access-lists") {
+			c, _ := transcript.Normalise(t)
+			return c
+		}
+	}
+	return ""
+}
+
 // starts tells which command's answer begins with this line, "" when it is no beginning.
 func starts(line, open string) string {
 	t := strings.TrimSpace(line)
@@ -168,6 +188,9 @@ func starts(line, open string) string {
 			return "show crypto isakmp sa"
 		}
 	case 'i':
+		if strings.HasPrefix(t, "in ") && strings.Contains(t, "id=0x") && strings.Contains(t, "domain=") {
+			return "show asp table classify"
+		}
 		if rest, ok := strings.CutPrefix(t, "interface: "); ok && !strings.Contains(rest, " ") {
 			return "show crypto ipsec sa"
 		}
@@ -302,6 +325,9 @@ func starts(line, open string) string {
 			return config(open)
 		}
 	case 's':
+		if line[0] == 's' && strings.HasPrefix(t, "show ") {
+			return bareCommand(t)
+		}
 		if line[0] == 's' && (strings.HasPrefix(t, "sysopt ") || strings.HasPrefix(t, "same-security-traffic ") || strings.HasPrefix(t, "static (")) {
 			return config(open)
 		}
@@ -310,6 +336,9 @@ func starts(line, open string) string {
 			return config(open)
 		}
 	case 'o':
+		if strings.HasPrefix(t, "out ") && strings.Contains(t, "id=0x") && strings.Contains(t, "domain=") {
+			return "show asp table classify"
+		}
 		if line[0] == 'o' && (strings.HasPrefix(t, "object network ") || strings.HasPrefix(t, "object-group network ")) {
 			return config(open)
 		}

@@ -218,6 +218,9 @@ var sysoptPermitVPN = Condition{
 
 // inward: the packet of a deny line came from the peer's protected network.
 func (e *End) inward(ev facts.Event) bool {
+	if a, b := interfacesOf(ev.Text); a != "" && a == b {
+		return false // turned round on one interface: hairpin-disabled
+	}
 	if len(ev.Addrs) < 2 {
 		return true
 	}

@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
 )
 
@@ -22,11 +23,28 @@ var tunnelHealthy = Condition{
 			} else if ok && !sa.Deleted {
 				clues = append(clues, Against(4, e.Label()+" stands at "+sa.State))
 			}
-			for _, ip := range e.IPsec() {
-				if ip.Encaps > 0 && ip.Decaps > 0 {
-					clues = append(clues, For(2.6, e.Label()+" sends and receives through the tunnel", place(ip, "encaps"), place(ip, "decaps")))
-					both++
-					break
+			f := e.counters()
+			switch {
+			case f.ok && f.encaps > 0 && f.decaps > 0:
+				clues = append(clues, For(2.6, e.Label()+" sends and receives through the tunnel", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				both++
+			case f.ok && (f.encaps > 0) != (f.decaps > 0):
+				clues = append(clues, Against(3, e.Label()+" counts packets in one direction only"))
+			case !f.ok:
+				// Only one-way protocols are protected here, or no counters were read.
+				for _, ip := range e.IPsec() {
+					if oneWay(ip) && (ip.Encaps > 0 || ip.Decaps > 0) {
+						clues = append(clues, For(2.2, e.Label()+" carries what is one-way by nature", place(ip, "encaps"), place(ip, "decaps")))
+						both++
+						break
+					}
+				}
+				for _, x := range e.Sessions() {
+					if x.BytesTx > 0 && x.BytesRx > 0 {
+						clues = append(clues, For(2.2, e.Label()+" counts bytes both ways for the session", x.Place))
+						both++
+						break
+					}
 				}
 			}
 		}
@@ -50,12 +68,18 @@ var tunnelIdle = Condition{
 				continue
 			}
 			still, twice := true, false
+			type pair struct{ local, remote facts.Selector }
+			first := map[pair]facts.IPsecSA{}
 			for _, x := range sas {
-				for _, y := range sas {
-					if y.Reading > x.Reading && x.LocalID == y.LocalID && x.RemoteID == y.RemoteID {
-						twice = true
-						still = still && x.Encaps == y.Encaps && x.Decaps == y.Decaps
-					}
+				k := pair{x.LocalID, x.RemoteID}
+				old, seen := first[k]
+				if !seen {
+					first[k] = x
+					continue
+				}
+				if x.Reading != old.Reading {
+					twice = true
+					still = still && x.Encaps == old.Encaps && x.Decaps == old.Decaps
 				}
 			}
 			zero := true

@@ -12,7 +12,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
 }
 
 // denies returns log lines that drop the given UDP port or IP protocol between the two
@@ -282,40 +282,6 @@ var fragmentsText = Condition{
 	},
 }
 
-// flow is what an end's counters say about one tunnel.
-type flow struct {
-	encaps, decaps int64
-	sa             facts.IPsecSA
-	ok             bool
-}
-
-// counters returns an end's flow for its most used pair of identities; with two readings
-// the difference counts.
-func (e *End) counters() flow {
-	var best flow
-	sas := e.IPsec()
-	// The device's own test ping moves the counters of a tunnel that its hosts do not use.
-	tested := slices.ContainsFunc(e.Device.Pings, func(p facts.Ping) bool { return p.Source != "" && p.Received > 0 })
-	for _, sa := range sas {
-		if sa.Encaps < 0 && sa.Decaps < 0 || oneWay(sa) {
-			continue
-		}
-		f := flow{encaps: sa.Encaps, decaps: sa.Decaps, sa: sa, ok: true}
-		if tested && sa.Reading > 0 {
-			continue
-		}
-		for _, later := range sas {
-			if !tested && later.Reading > sa.Reading && later.LocalID == sa.LocalID && later.RemoteID == sa.RemoteID && sa.Encaps >= 0 && later.Encaps >= sa.Encaps && later.Decaps >= sa.Decaps {
-				f = flow{encaps: later.Encaps - sa.Encaps, decaps: later.Decaps - sa.Decaps, sa: later, ok: true}
-			}
-		}
-		if !best.ok || f.encaps+f.decaps > best.encaps+best.decaps && f.sa.Reading >= best.sa.Reading {
-			best = f
-		}
-	}
-	return best
-}
-
 // oneWay: the identities name a protocol that never answers: syslog, SNMP traps, flow records.
 func oneWay(sa facts.IPsecSA) bool {
 	for _, id := range []facts.Selector{sa.LocalID, sa.RemoteID} {
@@ -360,152 +326,6 @@ func (e *End) resting() int {
 	return n
 }
 
-// phase2Up: IPsec SAs with SPIs exist at this end.
-func (e *End) phase2Up() bool { return len(live(e.IPsec())) > 0 }
-
-var espBlockedText = Condition{
-	ID: "esp-blocked", Severity: report.Critical, SymptomOf: []string{"nat-t-disabled"},
-	Reference: "Cisco: unable to pass traffic through the tunnel; IP protocol 50 is a protocol, not a port",
-	Look: func(t *Tunnel) []Match {
-		var clues []Clue
-		for _, e := range t.Ends {
-			if x := e.denies("esp"); len(x) > 0 {
-				clues = append(clues, For(4.6, "IP protocol 50 between the ends is dropped", at(x...)...))
-			}
-			if p, drop := e.aclDrops("esp", "", "50"); drop && e.phase2Up() {
-				if _, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
-					clues = append(clues, For(3.6, "the inbound list permits IKE and not esp", p))
-				}
-			}
-			f := e.counters()
-			o := t.Other(e)
-			if !f.ok || f.encaps <= 0 || f.decaps != 0 {
-				continue
-			}
-			switch {
-			case o == nil:
-				clues = append(clues, For(1.6, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
-			default:
-				g := o.counters()
-				if g.ok && g.decaps == 0 && g.encaps > 0 {
-					clues = append(clues, For(2.6, "both ends send ESP and neither gets any", place(f.sa, "decaps"), place(g.sa, "decaps")))
-				} else if g.ok && g.decaps == 0 {
-					clues = append(clues, For(3.2, e.Label()+" sends and nothing of it arrives at "+o.Label(), place(f.sa, "encaps"), place(g.sa, "decaps")))
-				} else if g.ok && g.decaps > 0 && g.encaps == 0 {
-					clues = append(clues, Against(4, o.Label()+" receives and sends nothing back", place(g.sa, "encaps")))
-				} else if g.ok && g.encaps > 0 {
-					clues = append(clues, For(3.4, o.Label()+" sends and nothing of it arrives at "+e.Label(), place(g.sa, "encaps"), place(f.sa, "decaps")))
-				}
-			}
-			if hasAny(settingsOf(f.sa), "nat-t", "udp-encaps") {
-				clues = append(clues, Against(2.5, "ESP travels in UDP 4500 here", f.sa.Place))
-			}
-		}
-		if len(clues) == 0 {
-			return nil
-		}
-		if len(t.Ends) == 2 {
-			if a, b, ok := paired(t.Ends[0], t.Ends[1]); ok {
-				clues = append(clues, For(0.8, "the SPIs of the two ends pair", a, b))
-			} else if _, _, ok := unpaired(t.Ends[0], t.Ends[1]); ok {
-				clues = append(clues, Against(3, "the SPIs do not pair: a stale SA"))
-			}
-		}
-		for _, e := range t.Ends {
-			if x := withID(e.Events(), "RECVD_PKT_INV_SPI", "402114", "IKMP_NO_SA"); len(x) > 0 {
-				clues = append(clues, Against(2.5, "ESP arrives with an unknown SPI", at(x...)...))
-			}
-		}
-		m := Match{Clues: clues, Title: "ESP (IP protocol 50) is dropped between " + t.between(),
-			Explanation: "IKE passes and the SAs are up, and the encrypted packets themselves do not arrive: what one end counts as sent, the other never counts as received. Something on the path lets UDP 500 pass and drops IP protocol 50.",
-			Actions: []report.Action{hand("permit IP protocol 50 (ESP) both ways between "+t.between()+"; it is a protocol, not a port", "a firewall between: permit esp beside udp 500 and udp 4500; on an ASA also inspect ipsec-pass-thru"),
-				advise(nil, nil, "meanwhile: force UDP encapsulation (crypto isakmp nat-traversal 20 on ASA, crypto ipsec nat-transparency udp-encapsulation on IOS)")}}
-		if len(t.Ends) < 2 {
-			m.Next = []report.Next{readAlso("the other end's counters or a capture there", "encaps with decaps 0 at one end fits esp-blocked, no-return-traffic and a silent far side alike")}
-		}
-		return []Match{m}
-	},
-}
-
-func settingsOf(sa facts.IPsecSA) string {
-	s := ""
-	for _, x := range append(slices.Clone(sa.SPIIn), sa.SPIOut...) {
-		s += x.Settings + " "
-	}
-	return s
-}
-
-var espOneWay = Condition{
-	ID: "esp-one-way", Severity: report.Major,
-	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "crypto-acl-mismatch", "crypto-acl-overlap", "route-missing", "sysopt-permit-vpn-off",
-		"vpn-filter-denies", "no-return-traffic", "esp-blocked", "esp-udp-blocked", "stale-sa", "quick-mode-last-message-lost", "duplicate-asp-rules", "expired-vpn-context", "nat-t-disabled", "pool-overlaps-inside", "asymmetric-nat"},
-	Reference: "Cisco: unable to pass traffic through the tunnel (encaps 0, decaps 393)",
-	Look: func(t *Tunnel) []Match {
-		var clues []Clue
-		side := ""
-		for _, e := range t.Ends {
-			f := e.counters()
-			if !f.ok {
-				continue
-			}
-			switch {
-			case f.decaps > 0 && f.encaps == 0:
-				clues = append(clues, For(3.2, e.Label()+" receives through the tunnel and sends nothing into it", place(f.sa, "encaps"), place(f.sa, "decaps")))
-				side = e.Label()
-			case f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1:
-				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
-				side = e.PeerLabel()
-			}
-		}
-		if len(clues) == 0 {
-			return nil
-		}
-		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + " is protected in one direction only; " + side + " is silent",
-			Explanation: "The tunnel is up and counts packets one way. The silent side does not send into the tunnel: routing, NAT exemption, crypto access list or the hosts behind it; or what it sends is lost.",
-			Actions: []report.Action{advise(nil, nil, "check NAT exemption and crypto ACL on the silent side", "check routing towards the outside interface there", "check sysopt connection permit-vpn",
-				"packet-tracer from the silent side says which step drops it")},
-			Next: []report.Next{readAlso("the silent side's configuration and counters", "names the step that keeps its packets out of the tunnel")}}}
-	},
-}
-
-var noReturnText = Condition{
-	ID: "no-return-traffic", Severity: report.Major,
-	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "route-missing", "crypto-acl-mismatch", "crypto-acl-overlap", "vpn-filter-denies", "sysopt-permit-vpn-off", "duplicate-asp-rules", "quick-mode-last-message-lost"},
-	Reference: "Cisco: verify that routing is correct (hosts behind the device need a route back)",
-	Look: func(t *Tunnel) []Match {
-		var clues []Clue
-		side := ""
-		for _, e := range t.Ends {
-			f := e.counters()
-			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
-				continue
-			}
-			o := t.Other(e)
-			side = e.Label()
-			clues = append(clues, For(1.6, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
-			if o != nil {
-				if g := o.counters(); g.ok && g.encaps > 0 && g.decaps == 0 {
-					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", place(g.sa, "decaps")))
-				}
-			}
-			for _, p := range e.Device.Pings {
-				if p.Source != "" && p.Received > 0 {
-					clues = append(clues, For(2, "a ping from the device's own inside interface works: its hosts do not answer", p.Place))
-				}
-			}
-			if e.Config() != nil {
-				clues = append(clues, For(0.8, "its configuration shows no reason", e.Config().Place))
-			}
-		}
-		if len(clues) == 0 {
-			return nil
-		}
-		return []Match{{Clues: clues, Title: "Nothing comes back from the network behind " + side,
-			Explanation: "ESP arrives at " + side + " and is decrypted, and nothing is encrypted the other way: the hosts behind it do not answer, or their answers do not come to this device (default gateway, host firewall).",
-			Actions:     []report.Action{advise(nil, nil, "ping from the inside interface of "+side, "check default gateway and firewall of the hosts behind it")}}}
-	},
-}
-
 var noIKEText = Condition{
 	ID: "no-ike-from-initiator", Severity: report.Major,
 	SymptomOf: []string{"crypto-map-no-policy", "crypto-acl-unbound", "route-missing", "isakmp-disabled", "connection-type-conflict", "ping-source-wrong", "isakmp-port-in-use", "udp-500-blocked", "dead-peer",
@@ -538,7 +358,7 @@ var noIKEText = Condition{
 					break
 				}
 			}
-			if len(e.IKE()) > 0 || e.spare() {
+			if len(e.IKE()) > 0 {
 				return nil
 			}
 		}
@@ -551,19 +371,6 @@ var noIKEText = Condition{
 				"client: does it dial the gateway's right public address; does another device connect from the same place")},
 			Next: []report.Next{{Collect: "a sourced ping and a capture at both ends", Because: "shows whether any IKE leaves", Playbook: "capture-both-ends"}}}}
 	},
-}
-
-// spare: the peer is one of several of its crypto map entry, and another of them is in use.
-func (e *End) spare() bool {
-	for _, m := range e.Entries() {
-		for _, p := range m.Peers {
-			if !e.Mine(p) && (slices.ContainsFunc(e.Device.IKE, func(sa facts.IKESA) bool { return sa.Remote == p && IsUp(sa) }) ||
-				slices.ContainsFunc(e.Device.IPsec, func(sa facts.IPsecSA) bool { return sa.Peer == p && len(sa.SPIOut) > 0 })) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 var deadPeerText = Condition{

@@ -518,7 +518,9 @@ var aclOverlap = Condition{
 								continue
 							}
 							clues := []Clue{For(4, fmt.Sprintf("sequence %d takes %s to %s, which sequence %d also protects", lo.Sequence, m.src, m.dst, hi.Sequence), m.place, n.place)}
-							if f := e.counters(); f.ok && f.encaps == 0 {
+							if e.flowsBothWays(n) {
+								clues = append(clues, Against(4, "this pair of networks is encrypted both ways in this tunnel"))
+							} else if f := e.counters(); f.ok && f.encaps == 0 {
 								clues = append(clues, For(1, "this peer's entry encapsulates nothing", place(f.sa, "encaps")))
 							} else if f.ok && f.encaps > 0 && f.decaps > 0 {
 								clues = append(clues, Against(2, "the tunnel carries traffic both ways"))

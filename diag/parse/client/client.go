@@ -83,6 +83,9 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, pings []fac
 			rest = append(rest, lines[i])
 			continue
 		}
+		if p.has && p.pingBare(lines[i], t) {
+			continue
+		}
 		h := scan(t)
 		if h == 0 {
 			rest = append(rest, lines[i])

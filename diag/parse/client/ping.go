@@ -122,6 +122,25 @@ func (p *parser) pingHead(l facts.Line, t string) bool {
 	return true
 }
 
+// pingBare opens a ping whose head was left out: an answer, or none, right below the command.
+func (p *parser) pingBare(l facts.Line, t string) bool {
+	asked := p.asked
+	if !asked.Target.IsValid() || strings.ContainsAny(t, ">$#") {
+		return false
+	}
+	low := strings.ToLower(t)
+	reply := strings.Contains(low, "ttl=") && len(syslog.Addrs(t)) > 0
+	lost := strings.HasSuffix(t, ".") && len(t) < 80 && (strings.Contains(low, "time") || strings.Contains(low, "zeit") || strings.Contains(low, "délai") || strings.Contains(low, "agotado") || strings.Contains(low, "unreachable") || strings.Contains(low, "frag"))
+	if !reply && !lost {
+		return false
+	}
+	p.endPing(true)
+	asked.Place = facts.Place{Source: p.source, Line: l.N, Text: strings.TrimSpace(l.Text)}
+	p.ping = ping{open: true, fact: asked}
+	p.has = false
+	return p.pingLine(l)
+}
+
 // pingLine reads a line below a ping's head; false ends the ping.
 func (p *parser) pingLine(l facts.Line) bool {
 	lost := p.ping.lost

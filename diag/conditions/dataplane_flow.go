@@ -1,0 +1,304 @@
+package conditions
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// flow is what an end's counters say about one tunnel.
+type flow struct {
+	encaps, decaps int64
+	sa             facts.IPsecSA
+	ok             bool
+}
+
+// counters returns an end's flow for its most used pair of identities; with two readings
+// the difference counts. The device's own test pings move the counters of a tunnel that its
+// hosts do not use, so they are taken off.
+func (e *End) counters() flow {
+	var sent, got int64
+	for _, p := range e.Device.Pings {
+		if p.Source != "" && (e.touches(p.Target) || len(e.protected()) == 0) {
+			sent, got = sent+int64(p.Sent), got+int64(p.Received)
+		}
+	}
+	type pair struct{ local, remote facts.Selector }
+	first, last := map[pair]facts.IPsecSA{}, map[pair]facts.IPsecSA{}
+	var order []pair
+	for _, sa := range e.IPsec() {
+		if sa.Encaps < 0 && sa.Decaps < 0 || oneWay(sa) {
+			continue
+		}
+		k := pair{sa.LocalID, sa.RemoteID}
+		k.local.Text, k.remote.Text = "", ""
+		old, seen := first[k]
+		if !seen {
+			order = append(order, k)
+		}
+		if !seen || sa.Reading < old.Reading {
+			first[k] = sa
+		}
+		if l, ok := last[k]; !ok || sa.Reading > l.Reading {
+			last[k] = sa
+		}
+	}
+	off := func(n, pings int64) int64 {
+		if got > 0 && n <= pings {
+			return 0
+		}
+		return n
+	}
+	var best flow
+	for _, k := range order {
+		x, y := first[k], last[k]
+		f := flow{encaps: off(x.Encaps, sent), decaps: x.Decaps, sa: x, ok: true}
+		if y.Reading > x.Reading && x.Encaps >= 0 && y.Encaps >= x.Encaps && y.Decaps >= x.Decaps {
+			d := flow{encaps: off(y.Encaps-x.Encaps, sent), decaps: off(y.Decaps-x.Decaps, got), sa: y, ok: true}
+			// Where nothing but the pings moved between the readings, what was counted before stands.
+			if d.encaps > 0 || d.decaps > 0 || got == 0 {
+				f = d
+			}
+		}
+		if !best.ok || f.encaps+f.decaps > best.encaps+best.decaps && f.sa.Reading >= best.sa.Reading {
+			best = f
+		}
+	}
+	return best
+}
+
+// phase2Up: IPsec SAs with SPIs exist at this end.
+func (e *End) phase2Up() bool { return len(live(e.IPsec())) > 0 }
+
+// espLost weighs what counters, logs and lists say about encrypted packets that do not arrive.
+func (t *Tunnel) espLost() []Clue {
+	var clues []Clue
+	for _, e := range t.Ends {
+		if x := e.denies("esp"); len(x) > 0 {
+			clues = append(clues, For(4.6, "IP protocol 50 between the ends is dropped", at(x...)...))
+		}
+		if p, drop := e.aclDrops("esp", "", "50"); drop && e.phase2Up() {
+			if _, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
+				clues = append(clues, For(3.6, "the inbound list permits IKE and not esp", p))
+			}
+		}
+		f := e.counters()
+		o := t.Other(e)
+		if !f.ok || f.encaps <= 0 || f.decaps != 0 {
+			continue
+		}
+		switch {
+		case o == nil:
+			clues = append(clues, For(1.6, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+		default:
+			g := o.counters()
+			if g.ok && g.decaps == 0 && g.encaps > 0 {
+				clues = append(clues, For(2.6, "both ends send ESP and neither gets any", place(f.sa, "decaps"), place(g.sa, "decaps")))
+			} else if g.ok && g.decaps == 0 {
+				clues = append(clues, For(3.2, e.Label()+" sends and nothing of it arrives at "+o.Label(), place(f.sa, "encaps"), place(g.sa, "decaps")))
+			} else if g.ok && g.decaps > 0 && g.encaps == 0 {
+				clues = append(clues, Against(4, o.Label()+" receives and sends nothing back", place(g.sa, "encaps")))
+			} else if g.ok && g.encaps > 0 {
+				clues = append(clues, For(3.4, o.Label()+" sends and nothing of it arrives at "+e.Label(), place(g.sa, "encaps"), place(f.sa, "decaps")))
+			}
+		}
+	}
+	if len(clues) == 0 {
+		return nil
+	}
+	if len(t.Ends) == 2 {
+		if a, b, ok := paired(t.Ends[0], t.Ends[1]); ok {
+			clues = append(clues, For(0.8, "the SPIs of the two ends pair", a, b))
+		} else if _, _, ok := unpaired(t.Ends[0], t.Ends[1]); ok {
+			clues = append(clues, Against(3, "the SPIs do not pair: a stale SA"))
+		}
+	}
+	for _, e := range t.Ends {
+		if x := withID(e.Events(), "RECVD_PKT_INV_SPI", "402114", "IKMP_NO_SA"); len(x) > 0 {
+			clues = append(clues, Against(2.5, "ESP arrives with an unknown SPI", at(x...)...))
+		}
+	}
+	return clues
+}
+
+// encapsulated: ESP travels in UDP 4500 on this tunnel.
+func (t *Tunnel) encapsulated() ([]facts.Place, bool) {
+	for _, e := range t.Ends {
+		for _, sa := range e.IPsec() {
+			if hasAny(settingsOf(sa), "nat-t", "udp-encaps") {
+				return []facts.Place{sa.Place}, true
+			}
+		}
+	}
+	return nil, false
+}
+
+var espBlockedText = Condition{
+	ID: "esp-blocked", Severity: report.Critical, SymptomOf: []string{"nat-t-disabled"},
+	Reference: "Cisco: unable to pass traffic through the tunnel; IP protocol 50 is a protocol, not a port",
+	Look: func(t *Tunnel) []Match {
+		if _, udp := t.encapsulated(); udp {
+			return nil
+		}
+		clues := t.espLost()
+		if len(clues) == 0 {
+			return nil
+		}
+		m := Match{Clues: clues, Title: "ESP (IP protocol 50) is dropped between " + t.between(),
+			Explanation: "IKE passes and the SAs are up, and the encrypted packets themselves do not arrive: what one end counts as sent, the other never counts as received. Something on the path lets UDP 500 pass and drops IP protocol 50.",
+			Actions: []report.Action{hand("permit IP protocol 50 (ESP) both ways between "+t.between()+"; it is a protocol, not a port", "a firewall between: permit esp beside udp 500 and udp 4500; on an ASA also inspect ipsec-pass-thru"),
+				advise(nil, nil, "meanwhile: force UDP encapsulation (crypto isakmp nat-traversal 20 on ASA, crypto ipsec nat-transparency udp-encapsulation on IOS)")}}
+		if len(t.Ends) < 2 {
+			m.Next = []report.Next{readAlso("the other end's counters or a capture there", "encaps with decaps 0 at one end fits esp-blocked, no-return-traffic and a silent far side alike")}
+		}
+		return []Match{m}
+	},
+}
+
+var espUDPText = Condition{
+	ID: "esp-udp-blocked", Severity: report.Critical,
+	Reference: "Cisco: NAT traversal; RFC 3948",
+	Look: func(t *Tunnel) []Match {
+		where, udp := t.encapsulated()
+		if !udp {
+			return nil
+		}
+		clues := t.espLost()
+		if len(clues) == 0 {
+			return nil
+		}
+		clues = append(clues, For(0.6, "ESP travels in UDP 4500 here", where...))
+		m := Match{Clues: clues, Title: "ESP in UDP 4500 is dropped between " + t.between(),
+			Explanation: "IKE passes on UDP 4500 and the SAs are up, and the encrypted packets in the same UDP port do not arrive: what one end counts as sent, the other never counts as received. A device on the path inspects UDP 4500 and drops what is not IKE.",
+			Actions:     []report.Action{hand("evidence report: a device inspects UDP 4500 and drops what is not IKE", "permit UDP 4500 without inspection both ways between "+t.between())}}
+		if len(t.Ends) < 2 {
+			m.Next = []report.Next{readAlso("the other end's counters or a capture there", "encaps with decaps 0 at one end fits esp-udp-blocked, no-return-traffic and a silent far side alike")}
+		}
+		return []Match{m}
+	},
+}
+
+func settingsOf(sa facts.IPsecSA) string {
+	s := ""
+	for _, x := range append(slices.Clone(sa.SPIIn), sa.SPIOut...) {
+		s += x.Settings + " "
+	}
+	return s
+}
+
+var espOneWay = Condition{
+	ID: "esp-one-way", Severity: report.Major,
+	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "crypto-acl-mismatch", "crypto-acl-overlap", "route-missing", "sysopt-permit-vpn-off",
+		"vpn-filter-denies", "no-return-traffic", "esp-blocked", "esp-udp-blocked", "stale-sa", "quick-mode-last-message-lost", "duplicate-asp-rules", "expired-vpn-context", "nat-t-disabled", "pool-overlaps-inside", "asymmetric-nat"},
+	Reference: "Cisco: unable to pass traffic through the tunnel (encaps 0, decaps 393)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		side := ""
+		for _, e := range t.Ends {
+			f := e.counters()
+			if !f.ok {
+				continue
+			}
+			switch {
+			case f.decaps > 0 && f.encaps == 0:
+				clues = append(clues, For(3.2, e.Label()+" receives through the tunnel and sends nothing into it", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				side = e.Label()
+			case f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1:
+				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				side = e.PeerLabel()
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + " is protected in one direction only; " + side + " is silent",
+			Explanation: "The tunnel is up and counts packets one way. The silent side does not send into the tunnel: routing, NAT exemption, crypto access list or the hosts behind it; or what it sends is lost.",
+			Actions: []report.Action{advise(nil, nil, "check NAT exemption and crypto ACL on the silent side", "check routing towards the outside interface there", "check sysopt connection permit-vpn",
+				"packet-tracer from the silent side says which step drops it")},
+			Next: []report.Next{readAlso("the silent side's configuration and counters", "names the step that keeps its packets out of the tunnel")}}}
+	},
+}
+
+var noReturnText = Condition{
+	ID: "no-return-traffic", Severity: report.Major,
+	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "route-missing", "crypto-acl-mismatch", "crypto-acl-overlap", "vpn-filter-denies", "sysopt-permit-vpn-off", "duplicate-asp-rules", "quick-mode-last-message-lost"},
+	Reference: "Cisco: verify that routing is correct (hosts behind the device need a route back)",
+	Look: func(t *Tunnel) []Match {
+		var clues []Clue
+		side, who := "", ""
+		for _, e := range t.Ends {
+			f := e.counters()
+			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
+				continue
+			}
+			o := t.Other(e)
+			side = e.Label()
+			clues = append(clues, For(1.6, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			if o != nil {
+				if g := o.counters(); g.ok && g.encaps > 0 && g.decaps == 0 {
+					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", place(g.sa, "decaps")))
+				}
+			}
+			for _, p := range e.Device.Pings {
+				if p.Source != "" && p.Received > 0 {
+					clues = append(clues, For(2, "a ping from the device's own inside interface works: its hosts do not answer", p.Place))
+				}
+			}
+			if host, p, ok := e.unanswered(); ok {
+				who = " (" + host.String() + ")"
+				clues = append(clues, For(2, "an inner capture shows requests to "+host.String()+" and no answer", p))
+			}
+			if e.Config() != nil {
+				clues = append(clues, For(0.8, "its configuration shows no reason", e.Config().Place))
+			}
+		}
+		if len(clues) == 0 {
+			return nil
+		}
+		return []Match{{Clues: clues, Title: "Nothing comes back from the network behind " + side + who,
+			Explanation: "ESP arrives at " + side + " and is decrypted, and nothing is encrypted the other way: the hosts behind it do not answer, or their answers do not come to this device (default gateway, host firewall).",
+			Actions:     []report.Action{advise(nil, nil, "ping from the inside interface of "+side, "check default gateway and firewall of the hosts behind it")}}}
+	},
+}
+
+// unanswered finds, in a capture's list of packets, requests from the far network to a host
+// here that never answers.
+func (e *End) unanswered() (netip.Addr, facts.Place, bool) {
+	seen := map[[2]netip.Addr]bool{}
+	read := func(c facts.Counter) (a, b netip.Addr) {
+		src, rest, _ := strings.Cut(c.Name, " > ")
+		dst, _, _ := strings.Cut(rest, " ")
+		return hostOf(src), hostOf(dst)
+	}
+	for _, c := range e.Device.Counters {
+		if c.Group == "capture-flow" {
+			a, b := read(c)
+			seen[[2]netip.Addr{a, b}] = true
+		}
+	}
+	for _, c := range e.Device.Counters {
+		if c.Group != "capture-flow" || c.Value < 2 {
+			continue
+		}
+		a, b := read(c)
+		if e.touches(a) && e.carries(a, b) && !seen[[2]netip.Addr{b, a}] {
+			return b, c.Place, true
+		}
+	}
+	return netip.Addr{}, facts.Place{}, false
+}
+
+// hostOf reads an address with or without a port behind a dot.
+func hostOf(s string) netip.Addr {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a
+	}
+	if i := strings.LastIndexByte(s, '.'); i > 0 {
+		a, _ := netip.ParseAddr(s[:i])
+		return a
+	}
+	return netip.Addr{}
+}
