@@ -16,6 +16,7 @@ import (
 	"vpnbot/devices/command"
 	"vpnbot/devices/inventory"
 	"vpnbot/devices/session"
+	"vpnbot/diag/redact"
 )
 
 // CaptureSpec says what to capture on one device.
@@ -146,7 +147,7 @@ func (c *Capture) prepare(ctx context.Context, s *session.Session) error {
 	if !s.Enabled() {
 		return no("the session is not in privileged exec mode; configure enable for its credentials")
 	}
-	if isStandby(s.Prompt()) {
+	if s.OnStandby() {
 		return no("this is the standby unit (%s)", s.Prompt())
 	}
 	v, err := c.f.versionIn(ctx, c.d, s)
@@ -271,8 +272,9 @@ func (c *Capture) start(ctx context.Context, s *session.Session) error {
 	return nil
 }
 
-// firstWords of a refusal; it answers one of our own lines and holds nothing else.
+// firstWords of a refusal, without secrets: a log line may stand between.
 func firstWords(s string) string {
+	s = redact.Strip(redact.New([]byte("not shown")).Text(s[:min(len(s), 400)]))
 	s = strings.Join(strings.Fields(s), " ")
 	return s[:min(len(s), 100)]
 }
@@ -457,7 +459,7 @@ func (f *Fleet) listIn(ctx context.Context, s *session.Session, t command.Target
 			return nil, err
 		}
 		if a.Refused {
-			return nil, &session.Failure{Reason: session.Privilege, Tried: cmd.Line(), Hint: "the account needs it to see and remove its own captures; see docs/devices.md", Err: errors.New("the device refused")}
+			return nil, &session.Failure{Reason: session.Privilege, Tried: cmd.Line(), Hint: "the account needs it to see and remove its own captures (docs/devices.md), or the image has no captures (IOS before 12.4(20)T)", Err: errors.New("the device refused")}
 		}
 		for _, w := range captureWords(a.Text) {
 			if t.Platform == inventory.CiscoIOS && !command.IsOurs(w) { // a capture point of ours: the buffer's name and a letter

@@ -42,7 +42,7 @@ type Fleet struct {
 	hosts   map[string]*session.KnownHosts
 	atOnce  chan struct{} // max_devices_at_once
 	pace    pace
-	lockout lockout
+	lockout *lockout
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -85,7 +85,7 @@ func New(inv *inventory.Inventory, opt Options) (*Fleet, error) {
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.atOnce = make(chan struct{}, max(1, inv.SSH().MaxDevicesAtOnce))
 	f.pace = pace{perSecond: inv.SSH().LoginsPerSecond, now: time.Now}
-	f.lockout = lockout{now: f.now, refused: map[string]time.Time{}, proven: map[string]bool{}, bursts: map[string][]time.Time{}, first: map[string]chan struct{}{}}
+	f.lockout = newLockout(f.now)
 	for _, d := range inv.Devices() {
 		s := inv.SSHFor(d)
 		f.devices[strings.ToLower(d.Name)] = &device{conf: d, ssh: s, slots: make(chan struct{}, max(1, s.SessionsPerDevice))}
@@ -185,6 +185,11 @@ func (f *Fleet) read(ctx context.Context, d *device, s *session.Session, redacto
 				out = append(out, output(d, c, a, redactor))
 			}
 			return out, err
+		}
+		if a.Refused { // perhaps another image by now: it is read again at the next use
+			d.mu.Lock()
+			d.version = command.Version{}
+			d.mu.Unlock()
 		}
 		last = a
 		out = append(out, output(d, c, a, redactor))
@@ -374,11 +379,34 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	release, err := f.lockout.enter(ctx, d.conf.Name, d.conf.Credentials)
-	if err != nil {
+	// Looked at before anything is sent, and again right before the secret is shown.
+	own, jump := account{d.conf.Name, d.conf.Credentials, cred.Username}, account{}
+	if err := f.lockout.check(own); err != nil {
 		return nil, err
 	}
-	defer release()
+	var releases []func()
+	defer func() {
+		for _, r := range releases {
+			r()
+		}
+	}()
+	present := func(a account) func(context.Context) error {
+		return func(ctx context.Context) error {
+			release, err := f.lockout.enter(ctx, a)
+			if err == nil {
+				releases = append(releases, release)
+			}
+			return err
+		}
+	}
+	conf.Present = present(own)
+	if conf.Jump != nil {
+		jump = account{"jump host " + conf.Jump.Address, "jump", conf.Jump.User}
+		if err := f.lockout.check(jump); err != nil {
+			return nil, err
+		}
+		conf.Jump.Present = present(jump)
+	}
 	if err := f.pace.wait(ctx); err != nil {
 		return nil, &session.Failure{Reason: session.Timeout, Tried: "log in", Hint: "many logins wait: ssh.logins_per_second bounds them", Err: context.Cause(ctx)}
 	}
@@ -388,10 +416,13 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 	}
 	var first error
 	for i, addr := range addresses {
-		conf.Address = addr
+		conf.Address, conf.Standby = addr, i > 0
 		s, err := session.Open(ctx, conf)
 		if err == nil {
-			f.lockout.accepted(d.conf.Credentials)
+			f.lockout.accepted(own)
+			if conf.Jump != nil {
+				f.lockout.accepted(jump)
+			}
 			if i > 0 {
 				f.log.Warn("the device does not answer, its standby address does", "device", d.conf.Name, "standby", addr)
 			}
@@ -405,8 +436,12 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 			break
 		}
 		if fail.Rejected {
-			if f.lockout.rejected(d.conf.Name, d.conf.Credentials) {
-				f.log.Error("several devices refused the password in a row: all logins with this credential are stopped until the configuration changes", "credential", d.conf.Credentials)
+			who := own
+			if fail.Jump {
+				who = jump
+			}
+			if f.lockout.rejected(who) {
+				f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart", "credential", who.credential)
 			}
 			break
 		}

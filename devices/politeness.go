@@ -47,78 +47,103 @@ func (p *pace) wait(ctx context.Context) error {
 	}
 }
 
+// account is what a login is counted for: where it goes, with which credential, and as
+// which user, whom several credentials may share.
+type account struct{ place, credential, user string }
+
 // lockout keeps vpnbot from locking an account. A password that a device refused is not
-// shown to that device again; a few refusals of one credential in a row stop it for all;
-// and until a credential was accepted once, only so few logins with it run at a time.
+// shown to that device again; a few refusals of one credential in a row stop all logins;
+// and unless a credential was accepted just now, logins show it one after the other: a
+// password that was changed meanwhile is refused a few times, not by the whole fleet.
 type lockout struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	refused map[string]time.Time     // device: when
-	proven  map[string]bool          // credential: accepted since the start
-	bursts  map[string][]time.Time   // credential: refusals since the last acceptance
-	first   map[string]chan struct{} // credential: slots while it is not proven
+	refused map[string]time.Time     // place: when
+	proven  map[string]time.Time     // credential: when it was last accepted
+	bursts  map[string]int           // credential, user: refusals since the last acceptance
+	first   map[string]chan struct{} // user: the turn while the credential is not proven
+	stopped string                   // the credential whose refusals stopped all logins
 }
 
-// burst is how many refusals of a credential in a row stop it.
+func newLockout(now func() time.Time) *lockout {
+	return &lockout{now: now, refused: map[string]time.Time{}, proven: map[string]time.Time{}, bursts: map[string]int{}, first: map[string]chan struct{}{}}
+}
+
+// burst is how many refusals of a credential or of a user in a row stop all logins.
 const burst = 3
 
-func (l *lockout) enter(ctx context.Context, device, credential string) (release func(), err error) {
-	if err := l.check(device, credential); err != nil {
-		return nil, err
-	}
+// fresh is how long an acceptance speaks for a credential.
+const fresh = 30 * time.Second
+
+// A login that takes longer than turn (an AAA server that does not answer) lets the next
+// one go on.
+const turn = 5 * time.Second
+
+// enter is called right before a secret is shown. It waits for the credential's turn;
+// release must be called when the login has ended.
+func (l *lockout) enter(ctx context.Context, a account) (release func(), err error) {
 	l.mu.Lock()
-	if l.proven[credential] {
+	if at, ok := l.proven[a.credential]; ok && l.now().Sub(at) < fresh {
 		l.mu.Unlock()
-		return func() {}, nil
+		return func() {}, l.check(a)
 	}
-	slots := l.first[credential]
-	if slots == nil {
-		slots = make(chan struct{}, burst)
-		l.first[credential] = slots
+	slot := l.first[a.user]
+	if slot == nil {
+		slot = make(chan struct{}, 1)
+		l.first[a.user] = slot
 	}
 	l.mu.Unlock()
 	select {
-	case slots <- struct{}{}:
+	case slot <- struct{}{}:
 	case <-ctx.Done():
-		return nil, &session.Failure{Reason: session.Timeout, Tried: "log in", Hint: "the first logins with a credential go a few at a time", Err: context.Cause(ctx)}
+		return nil, &session.Failure{Reason: session.Timeout, Tried: "log in", Hint: "a credential is shown by one login after the other until it was accepted, and an earlier one still waits for its answer; try again", Err: context.Cause(ctx)}
 	}
-	if err := l.check(device, credential); err != nil {
-		<-slots
+	free := sync.OnceFunc(func() { <-slot })
+	if err := l.check(a); err != nil {
+		free()
 		return nil, err
 	}
-	return func() { <-slots }, nil
+	t := time.AfterFunc(turn, free)
+	return func() { t.Stop(); free() }, nil
 }
 
-func (l *lockout) check(device, credential string) error {
+func (l *lockout) check(a account) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at, ok := l.refused[device]; ok {
-		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("the password was refused at %s and is not tried again", at.UTC().Format("15:04:05 UTC")),
-			Hint: "correct credentials." + credential + " and restart vpnbot"}
-	}
-	if len(l.bursts[credential]) >= burst {
-		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("%d devices refused credentials.%s in a row: logins with it are stopped so that no account is locked", burst, credential),
+	switch at, ok := l.refused[a.place]; {
+	case l.stopped != "":
+		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("credentials.%s was refused %d times in a row: all logins are stopped so that no account is locked", l.stopped, burst),
 			Hint: "correct it, check that the account is not locked, and restart vpnbot"}
+	case ok:
+		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("the password was refused at %s and is not tried again", at.UTC().Format("15:04:05 UTC")),
+			Hint: "correct credentials." + a.credential + " and restart vpnbot"}
 	}
 	return nil
 }
 
-func (l *lockout) accepted(credential string) {
+func (l *lockout) accepted(a account) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.proven[credential] = true
-	delete(l.bursts, credential)
+	l.proven[a.credential] = l.now()
+	delete(l.bursts, "credential "+a.credential)
+	delete(l.bursts, "user "+a.user)
 }
 
-// rejected notes a refusal and tells whether this one stopped the credential.
-func (l *lockout) rejected(device, credential string) bool {
+// rejected notes a refusal and tells whether this one stopped the logins.
+func (l *lockout) rejected(a account) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refused[device] = l.now()
-	if len(l.bursts[credential]) < burst {
-		l.bursts[credential] = append(l.bursts[credential], l.now())
-		return len(l.bursts[credential]) == burst
+	l.refused[a.place] = l.now()
+	delete(l.proven, a.credential)
+	worst := 0
+	for _, k := range []string{"credential " + a.credential, "user " + a.user} {
+		l.bursts[k]++
+		worst = max(worst, l.bursts[k])
+	}
+	if l.stopped == "" && worst >= burst {
+		l.stopped = a.credential
+		return true
 	}
 	return false
 }

@@ -77,7 +77,7 @@ func (f *Fleet) Repair(ctx context.Context, name string, r Repair) (before []Out
 	err = f.with(ctx, d, func(s *session.Session) error {
 		result, before = nil, nil
 		var err error
-		if isStandby(s.Prompt()) {
+		if s.OnStandby() {
 			result = &RepairError{Fate: NotSent, Err: &Error{Device: d.conf.Name, Reason: NotUnderstood, Tried: "repair", Hint: "the clear belongs on the active unit", Err: fmt.Errorf("this is the standby unit (%s)", s.Prompt())}}
 			return nil
 		}
@@ -128,13 +128,4 @@ func (f *Fleet) Repair(ctx context.Context, name string, r Repair) (before []Out
 		return no(NotSent, false, err)
 	}
 	return before, out, nil
-}
-
-func isStandby(prompt string) bool {
-	for i := 0; i+5 <= len(prompt); i++ {
-		if prompt[i:i+5] == "/stby" {
-			return true
-		}
-	}
-	return false
 }

@@ -203,12 +203,14 @@ func (s *Session) typed(ctx context.Context, c command.Command) (entered bool, e
 	if err := s.t.Write([]byte(line)); err != nil {
 		return false, s.failed(ctx, line, "nothing was entered", err)
 	}
-	state := echoPartial
+	e := newEcho(string(s.prompt), line)
+	seen := 0
 	err = s.readUntil(func() bool {
-		state = compareEcho(s.prompt, line, s.in)
-		return state != echoPartial
+		e.feed(s.in[seen:])
+		seen = len(s.in)
+		return e.state() != echoPartial
 	})
-	if err == nil && state != echoWhole {
+	if err == nil && e.state() != echoWhole {
 		err = ErrEcho
 	}
 	if err == nil {
@@ -218,7 +220,7 @@ func (s *Session) typed(ctx context.Context, c command.Command) (entered bool, e
 		if errors.Is(err, ErrEcho) {
 			s.dead = err
 			_ = s.t.Close()
-			return false, fail(NotUnderstood, line, "Enter was not pressed, the device did nothing, and the session was closed", fmt.Errorf("%w: it shows %q", ErrEcho, clip(s.in)))
+			return false, fail(NotUnderstood, line, "Enter was not pressed, the device did nothing, and the session was closed", fmt.Errorf("%w: it shows %s", ErrEcho, s.cfg.quote(s.in)))
 		}
 		return false, s.failed(ctx, line, "Enter was not pressed", err)
 	}
@@ -231,7 +233,7 @@ func (s *Session) typed(ctx context.Context, c command.Command) (entered bool, e
 // answer reads the echo's end and everything up to the exact prompt.
 func (s *Session) answer(ctx context.Context, c command.Command, a *Answer) (late []byte, err error) {
 	line := c.Line()
-	body, lineStart := -1, 0
+	body, lineStart, from := -1, 0, 0
 	answered := 0 // up to where paging questions were answered
 	var settle *time.Timer
 	defer func() {
@@ -246,10 +248,12 @@ func (s *Session) answer(ctx context.Context, c command.Command, a *Answer) (lat
 			settle = nil
 		}
 		for body < 0 {
-			i := bytes.IndexByte(s.in[lineStart:], '\n')
+			i := bytes.IndexByte(s.in[from:], '\n')
 			if i < 0 {
+				from = len(s.in)
 				return false
 			}
+			i += from - lineStart
 			l := s.in[lineStart : lineStart+i]
 			if lineStart > 0 {
 				l = bytes.TrimLeft(l, "\r")
@@ -262,6 +266,7 @@ func (s *Session) answer(ctx context.Context, c command.Command, a *Answer) (lat
 				body = lineStart + i + 1
 			default:
 				lineStart += i + 1
+				from = lineStart
 			}
 		}
 		if s.atPrompt(body) {
@@ -293,7 +298,7 @@ func (s *Session) answer(ctx context.Context, c command.Command, a *Answer) (lat
 		}
 		if changed && ctx.Err() == nil && s.t.closed.Load() {
 			s.dead = err
-			return late, fail(Closed, line, "a failover or a change of its name; try again", fmt.Errorf("the prompt changed from %q to %q", s.prompt, clip(s.lastLine())))
+			return late, fail(Closed, line, "a failover or a change of its name; try again", fmt.Errorf("the prompt changed from %q to %s", s.prompt, s.cfg.quote(s.lastLine())))
 		}
 		return late, s.failed(ctx, line, "", err)
 	}
@@ -361,7 +366,7 @@ func (s *Session) failed(ctx context.Context, tried, hint string, err error) *Fa
 		return fail(Timeout, clipString(tried), hint, context.Cause(ctx))
 	}
 	if errors.Is(err, errBig) {
-		return fail(NotUnderstood, clipString(tried), "", fmt.Errorf("%w of %d bytes", err, s.cfg.MaxOutput))
+		return fail(NotUnderstood, clipString(tried), "narrow it to one peer; so much is not read into memory", fmt.Errorf("%w of %d bytes", err, s.cfg.MaxOutput))
 	}
 	if errors.Is(err, command.ErrNotAllowed) {
 		return fail(NotUnderstood, clipString(tried), "", err)
@@ -393,12 +398,19 @@ func isMore(line []byte) bool {
 // clean makes text of an answer: line ends \n, valid UTF-8, paging questions with what
 // erased them removed. Everything else stays as the device wrote it.
 func clean(raw []byte, paging bool) string {
-	raw = bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n"))
 	if paging && (bytes.Contains(raw, []byte("--More--")) || bytes.Contains(raw, []byte("<--- More --->"))) {
-		raw = withoutMore(raw)
+		raw = withoutMore(bytes.ReplaceAll(raw, []byte("\r\n"), []byte("\n")))
 	}
-	raw = bytes.ReplaceAll(raw, []byte{'\r'}, nil)
-	return strings.ToValidUTF8(string(raw), "\uFFFD")
+	var b strings.Builder
+	b.Grow(len(raw))
+	for {
+		line, rest, more := bytes.Cut(raw, []byte{'\r'})
+		b.Write(line)
+		if raw = rest; !more {
+			break
+		}
+	}
+	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }
 
 func withoutMore(raw []byte) []byte {
@@ -432,87 +444,6 @@ func withoutMore(raw []byte) []byte {
 }
 
 func clipString(s string) string { return s[:min(len(s), 120)] }
-
-// How far a device's echo of a typed line is.
-type echoState int
-
-const (
-	echoPartial echoState = iota // so far it is the line's beginning
-	echoWhole                    // the whole line and nothing else
-	echoWrong
-)
-
-// compareEcho compares what a device wrote with a line that was typed at its prompt. A
-// line longer than the terminal is scrolled: backspaces or a return, a "$" for what left
-// on the left side, then the line's end as far as it fits; on Enter some devices draw the
-// line's head again, cut with a "$". Every piece must be a piece of the line, and the
-// pieces together must cover it without a gap.
-func compareEcho(prompt []byte, line string, got []byte) echoState {
-	covered := 0
-	wrong := false
-	piece := func(seg []byte, first bool) {
-		text := string(seg)
-		if first && strings.HasPrefix(line, text) { // the plain case: typed characters in order
-			covered = len(text)
-			return
-		}
-		if !first {
-			text = strings.TrimPrefix(text, string(prompt))
-		}
-		blank := strings.HasSuffix(text, " ") // the line's own, or an erase
-		text = strings.TrimRight(text, " ")
-		text, _ = strings.CutPrefix(text, "$")
-		text, _ = strings.CutSuffix(text, "$")
-		if text == "" { // erased
-			return
-		}
-		found := false
-		for at := 0; at <= covered; {
-			i := strings.Index(line[at:], text)
-			if i < 0 || at+i > covered {
-				break
-			}
-			found = true
-			if end := at + i + len(text); end >= covered {
-				covered = end
-				if blank && strings.HasPrefix(line[end:], " ") {
-					covered++
-				}
-				return
-			}
-			at += i + 1
-		}
-		wrong = wrong || !found
-	}
-	first := true
-	for len(got) > 0 && !wrong {
-		i := bytes.IndexAny(got, "\b\r\x1b\x07")
-		if i < 0 {
-			piece(got, first)
-			break
-		}
-		if i > 0 {
-			piece(got[:i], first)
-		}
-		first = false
-		if got[i] == 0x1b { // a terminal sequence: ESC [ … letter
-			j := i + 1
-			if j < len(got) && got[j] == '[' {
-				for j++; j < len(got) && (got[j] < '@' || got[j] > '~'); j++ {
-				}
-			}
-			i = min(j, len(got)-1)
-		}
-		got = got[i+1:]
-	}
-	switch {
-	case wrong:
-		return echoWrong
-	case covered == len(line):
-		return echoWhole
-	}
-	return echoPartial
-}
 
 // Resume marks the beginning of a new use of an idle session; see Silent.
 func (s *Session) Resume() { s.answered = 0 }

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
+
+	"vpnbot/diag/redact"
 )
 
 // Reason is why a session could not be used; the same words as devices.Reason.
@@ -36,8 +39,10 @@ type Failure struct {
 	Tried  string
 	Hint   string
 	Err    error
-	// Rejected: the device looked at a password and refused it. It must not be sent again.
+	// Rejected: the device looked at a password or key and refused it. It must not be sent again.
 	Rejected bool
+	// Jump: it was the jump host's login that failed, not the device's.
+	Jump bool
 }
 
 func (f *Failure) Error() string {
@@ -54,7 +59,41 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Err }
 
 func fail(r Reason, tried, hint string, err error) *Failure {
+	if hint == "" {
+		hint = hints[r]
+	}
 	return &Failure{Reason: r, Tried: tried, Hint: hint, Err: err}
+}
+
+// hints for failures that have none of their own.
+var hints = map[Reason]string{
+	Unreachable:   "check the address and the route to it",
+	Refused:       "check that SSH is on and that this host is among those that may manage the device",
+	Busy:          "its SSH sessions are in use; try again later",
+	HostKey:       "check ssh.known_hosts; vpnbot check --connect --learn-host-keys shows what the device has",
+	Auth:          "check its credentials in the configuration",
+	Privilege:     "the account needs more; docs/devices.md says what",
+	Timeout:       "the device is overloaded or does not answer; try again later",
+	Closed:        "try again; if it goes on, look at the device's log",
+	NotUnderstood: "nothing more was sent; look at the device by hand, and report the command and its answer",
+}
+
+// quote makes a piece of a device's text fit for an error: short, and without secrets.
+func (c Config) quote(b []byte) string {
+	if len(b) > 400 {
+		b = b[len(b)-400:]
+	}
+	s := string(b)
+	for _, secret := range []string{c.Password, c.Enable} {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, redact.Mask)
+		}
+	}
+	s = redact.Strip(redact.New([]byte("not shown")).Text(s))
+	if r := []rune(s); len(r) > 80 {
+		s = string(r[len(r)-80:])
+	}
+	return strconv.Quote(s)
 }
 
 // dialFailure says why no TCP connection came up.
@@ -77,7 +116,12 @@ func (t *sshTransport) handshakeFailure(ctx context.Context, addr string, conn *
 	tried := "log in to " + addr
 	var key *HostKeyError
 	var algo *ssh.AlgorithmNegotiationError
+	var denied *Failure
 	switch {
+	case errors.As(auth.denied, &denied):
+		return denied
+	case auth.denied != nil:
+		return fail(Timeout, tried, "", auth.denied)
 	case errors.As(err, &key):
 		return fail(HostKey, "check the host key of "+addr, key.Hint(), key)
 	case knownhosts.IsHostKeyChanged(err) || knownhosts.IsHostUnknown(err):

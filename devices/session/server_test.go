@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"io"
 	"net"
@@ -31,7 +32,8 @@ type server struct {
 	signer   ssh.Signer
 	conf     *ssh.ServerConfig
 	script   func(*terminal)
-	beforeOK func(net.Conn) bool // false: the connection is dropped as it is
+	beforeOK func(net.Conn) bool       // false: the connection is dropped as it is
+	forward  func(ssh.NewChannel) bool // for a jump host
 
 	mu        sync.Mutex
 	got       []string
@@ -43,9 +45,28 @@ type server struct {
 
 const password = "s3cret-of-the-test"
 
+func newKey(t testing.TB) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub, key
+}
+
 func newSigner(t testing.TB) ssh.Signer {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	_, key := newKey(t)
+	s, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newRSA(t testing.TB) ssh.Signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +142,9 @@ func (s *server) handle(c net.Conn) {
 	}()
 	go ssh.DiscardRequests(reqs)
 	for nc := range chans {
+		if nc.ChannelType() == "direct-tcpip" && s.forward != nil && s.forward(nc) {
+			continue
+		}
 		if nc.ChannelType() != "session" {
 			_ = nc.Reject(ssh.UnknownChannelType, "")
 			continue
@@ -143,6 +167,20 @@ func (s *server) handle(c net.Conn) {
 		_ = ch.Close()
 		return
 	}
+}
+
+// shown is how often a password was shown to the server.
+func (s *server) shown() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.passwords
+}
+
+// connections that are logged in now.
+func (s *server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
 }
 
 func (s *server) lines() []string {

@@ -48,6 +48,11 @@ type Config struct {
 	Jump           *Config // login of the jump host; Address, User, Password or Signer, KnownHosts
 	MaxOutput      int     // bytes of one output; 0 is 64 MiB
 	Now            func() time.Time
+	// Present is asked right before a password or key is shown to the device; its error
+	// keeps it from being shown. Nil admits.
+	Present func(context.Context) error
+	// Standby: Address is that of a standby unit.
+	Standby bool
 }
 
 // String hides the secrets.
@@ -107,6 +112,15 @@ func (s *Session) Enabled() bool { return s.level == levelEnabled }
 
 // Paging tells whether the device refused to turn paging off.
 func (s *Session) Paging() bool { return s.paging }
+
+// OnStandby tells whether this is the standby unit of a failover pair: its prompt says
+// so, or it was reached at the standby address and its prompt does not say "active".
+func (s *Session) OnStandby() bool {
+	if bytes.Contains(s.prompt, []byte("/stby")) {
+		return true
+	}
+	return s.cfg.Standby && !bytes.Contains(s.prompt, []byte("/act"))
+}
 
 // Err is why the session can no longer be used; nil while it can.
 func (s *Session) Err() error { return s.dead }
@@ -249,17 +263,19 @@ func (s *Session) learnPrompt(ctx context.Context) error {
 		return s.failed(ctx, tried, "", err)
 	}
 	echo := []byte(c.Line())
-	body := -1
+	body, from := -1, 0 // from: where the echo may begin
 	if err := s.readUntil(func() bool {
 		if body < 0 {
-			for from := 0; ; {
+			for {
 				i := bytes.Index(s.in[from:], echo)
 				if i < 0 {
+					from = max(from, len(s.in)-len(echo)+1)
 					return false
 				}
 				i += from
 				end := bytes.IndexByte(s.in[i:], '\n')
 				if end < 0 {
+					from = i
 					return false
 				}
 				start := bytes.LastIndexByte(s.in[:i], '\n') + 1
@@ -274,7 +290,7 @@ func (s *Session) learnPrompt(ctx context.Context) error {
 		return bytes.HasSuffix(s.in[body:], s.prompt) && (len(s.in) == body+len(s.prompt) || s.in[len(s.in)-len(s.prompt)-1] == '\n' || s.in[len(s.in)-len(s.prompt)-1] == '\r')
 	}); err != nil {
 		if body < 0 {
-			return s.failed(ctx, tried, fmt.Sprintf("no prompt was recognised after %q", clip(guess)), err)
+			return s.failed(ctx, tried, "no prompt was recognised after "+s.cfg.quote(guess), err)
 		}
 		return s.failed(ctx, tried, "", err)
 	}
@@ -282,7 +298,7 @@ func (s *Session) learnPrompt(ctx context.Context) error {
 	s.paging = s.refusal(s.in[body : len(s.in)-len(s.prompt)])
 	s.in = nil
 	if s.level == levelConfiguration {
-		return fail(NotUnderstood, "log in", "somebody left this session in configuration mode; nothing is sent there", fmt.Errorf("prompt %q", clip(s.prompt)))
+		return fail(NotUnderstood, "log in", "somebody left this session in configuration mode; nothing is sent there", fmt.Errorf("prompt %q", s.prompt))
 	}
 	return nil
 }
@@ -310,5 +326,3 @@ func (d *definition) isRefusal(answer []byte) bool {
 	}
 	return false
 }
-
-func clip(b []byte) []byte { return b[:min(len(b), 80)] }

@@ -77,7 +77,7 @@ func (t *sshTransport) dial(ctx context.Context) (net.Conn, error) {
 	c, err := d.DialContext(ctx, "tcp", j.Address)
 	if err != nil {
 		f := dialFailure(ctx, j.Address, err)
-		f.Tried = "connect to the jump host " + j.Address
+		f.Tried, f.Jump = "connect to the jump host "+j.Address, true
 		return nil, f
 	}
 	t.keep(func() { t.conn = c })
@@ -86,7 +86,7 @@ func (t *sshTransport) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		var f *Failure
 		if errors.As(err, &f) {
-			f.Tried = "log in to the jump host " + j.Address
+			f.Tried, f.Jump = "log in to the jump host "+j.Address, true
 		}
 		return nil, err
 	}
@@ -269,7 +269,19 @@ func algorithms(legacy bool) ssh.Config {
 type authState struct {
 	methods []ssh.AuthMethod
 	used    atomic.Bool // a password or key was presented
+	asked   bool        // Config.Present was asked
+	denied  error       // why no secret was shown
 	agent   net.Conn
+	stop    func() bool
+}
+
+// present is called once, right before a secret is shown.
+func (a *authState) present(ctx context.Context, c Config) error {
+	if c.Present != nil && !a.asked {
+		a.asked = true
+		a.denied = c.Present(ctx)
+	}
+	return a.denied
 }
 
 var errOnce = errors.New("the password was refused; it is not sent a second time")
@@ -279,15 +291,22 @@ func newAuth(ctx context.Context, c Config) (*authState, error) {
 	switch {
 	case c.Signer != nil:
 		a.methods = append(a.methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			if err := a.present(ctx, c); err != nil {
+				return nil, err
+			}
 			a.used.Store(true)
 			return []ssh.Signer{c.Signer}, nil
 		}))
 	case c.Password != "":
 		a.methods = append(a.methods,
 			ssh.PasswordCallback(func() (string, error) {
-				if !a.used.CompareAndSwap(false, true) {
+				if a.used.Load() {
 					return "", errOnce
 				}
+				if err := a.present(ctx, c); err != nil {
+					return "", err
+				}
+				a.used.Store(true)
 				return c.Password, nil
 			}),
 			ssh.KeyboardInteractive(func(_, _ string, questions []string, echos []bool) ([]string, error) {
@@ -297,9 +316,13 @@ func newAuth(ctx context.Context, c Config) (*authState, error) {
 				if len(questions) != 1 || echos[0] {
 					return nil, errors.New("the device asks something else than a password")
 				}
-				if !a.used.CompareAndSwap(false, true) {
+				if a.used.Load() {
 					return nil, errOnce
 				}
+				if err := a.present(ctx, c); err != nil {
+					return nil, err
+				}
+				a.used.Store(true)
 				return []string{c.Password}, nil
 			}))
 	case c.AgentSocket != "":
@@ -309,14 +332,25 @@ func newAuth(ctx context.Context, c Config) (*authState, error) {
 			return nil, fail(Auth, "reach ssh-agent", "start ssh-agent and add the key, or configure password or private_key", err)
 		}
 		a.agent = conn
+		a.stop = context.AfterFunc(ctx, func() { _ = conn.Close() }) // an agent may wait for a person
 		keys := agent.NewClient(conn)
 		a.methods = append(a.methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			if err := a.present(ctx, c); err != nil {
+				return nil, err
+			}
 			s, err := keys.Signers()
+			if err == nil && len(s) == 0 {
+				err = errors.New("it holds no key")
+			}
+			if err != nil {
+				a.denied = fail(Auth, "use ssh-agent", "unlock ssh-agent and add the key with ssh-add", cause(ctx, err))
+				return nil, a.denied
+			}
 			if len(s) > 3 { // a device closes after some refused keys, and counts them
 				s = s[:3]
 			}
-			a.used.Store(len(s) > 0)
-			return s, err
+			a.used.Store(true)
+			return s, nil
 		}))
 	default:
 		return nil, fail(Auth, "log in to "+c.Address, "configure password or private_key for its credentials, or start ssh-agent", errors.New("no password and no key"))
@@ -336,6 +370,7 @@ func (a *authState) rejected(err error) bool {
 
 func (a *authState) close() {
 	if a.agent != nil {
+		a.stop()
 		_ = a.agent.Close()
 	}
 }
