@@ -163,7 +163,9 @@ func (s *server) handle(c net.Conn) {
 			}
 		})
 		<-started
-		s.script(&terminal{s: s, ch: ch, r: bufio.NewReader(ch), conn: c})
+		gone := make(chan struct{})
+		s.wg.Go(func() { _ = conn.Wait(); close(gone) })
+		s.script(&terminal{s: s, ch: ch, r: bufio.NewReader(ch), conn: c, gone: gone})
 		_ = ch.Close()
 		return
 	}
@@ -195,6 +197,7 @@ type terminal struct {
 	ch   ssh.Channel
 	r    *bufio.Reader
 	conn net.Conn
+	gone chan struct{} // closed when the client's connection is
 }
 
 func (t *terminal) write(s string) { _, _ = io.WriteString(t.ch, s) }
