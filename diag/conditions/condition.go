@@ -46,9 +46,18 @@ type End struct {
 	Own    netip.Addr   // its own address in this tunnel, zero when unknown
 	Peer   netip.Addr   // the other end's address as this device knows it, zero when unknown
 	Peers  []netip.Addr // all addresses under which the peer is known here (NAT)
-	// Others are the addresses of the device's other peers: evidence that names one of
-	// them belongs to another tunnel.
+	// Others are the addresses of the device's peers, with or without this one: evidence that
+	// names another belongs to another tunnel. The ends of a device share the map.
 	Others map[netip.Addr]bool
+	Index  *Index // shared like Others; made when missing
+
+	seen struct { // the end's share of the device's facts, made on first use
+		ike      *[]facts.IKESA
+		ipsec    *[]facts.IPsecSA
+		sessions *[]facts.Session
+		events   *[]facts.Event
+		entries  *[]facts.MapEntry
+	}
 
 	history []life // reading of the log, made on first use
 	lived   bool

@@ -13,7 +13,7 @@ import (
 func (e *End) about(evs []facts.Event) []facts.Event {
 	var out []facts.Event
 	for _, ev := range evs {
-		if e.Names(ev) || !ev.Peer.IsValid() && e.Concerns(ev) || len(e.Others) == 0 && !e.Peer.IsValid() {
+		if e.Names(ev) || !ev.Peer.IsValid() && e.Concerns(ev) || e.alone() && !e.Peer.IsValid() {
 			out = append(out, ev)
 		}
 	}

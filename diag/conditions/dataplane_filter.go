@@ -389,7 +389,7 @@ func (e *End) filtered(g facts.TunnelGroup) []network {
 // filterConcerns: one of the lines names this tunnel's peer or its networks, or the device
 // has no other tunnel.
 func (e *End) filterConcerns(evs []facts.Event) bool {
-	return len(e.Others) == 0 || slices.ContainsFunc(evs, func(ev facts.Event) bool {
+	return e.alone() || slices.ContainsFunc(evs, func(ev facts.Event) bool {
 		return e.Names(ev) || len(ev.Addrs) > 1 && e.carries(ev.Addrs[0], ev.Addrs[1]) || len(ev.Addrs) > 2 && e.carries(ev.Addrs[len(ev.Addrs)-2], ev.Addrs[len(ev.Addrs)-1])
 	}) || len(e.protected()) == 0
 }

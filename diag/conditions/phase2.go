@@ -405,7 +405,7 @@ var aclMismatch = Condition{
 			}
 			var clear []facts.Event
 			for _, ev := range withID(evs, "402117", "RECVD_PKT_NOT_IPSEC") {
-				if e.Names(ev) || len(e.Others) == 0 {
+				if e.Names(ev) || e.alone() {
 					clear = append(clear, ev)
 				}
 			}
@@ -772,7 +772,7 @@ func (e *End) withoutPolicy() []facts.Event {
 		if e.carries(ev.Addrs[0], ev.Addrs[1]) {
 			return false
 		}
-		return listless || len(e.Others) > 0 && e.carriedElsewhere(c, ev.Addrs[0], ev.Addrs[1])
+		return listless || !e.alone() && e.carriedElsewhere(c, ev.Addrs[0], ev.Addrs[1])
 	})
 }
 

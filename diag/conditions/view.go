@@ -30,44 +30,50 @@ func (e *End) Known(a netip.Addr) bool {
 
 // IKE returns the device's IKE SAs with this peer.
 func (e *End) IKE() []facts.IKESA {
-	var out []facts.IKESA
-	for _, sa := range e.Device.IKE {
-		if e.Mine(sa.Remote) || !e.Peer.IsValid() && !e.Others[sa.Remote] {
-			out = append(out, sa)
+	return *share(&e.seen.ike, e.Device.IKE, func() []int {
+		if e.Peer.IsValid() {
+			return e.index().ike.pick(e.mineAnd(false)...)
 		}
-	}
-	return out
+		return where(e.Device.IKE, func(sa *facts.IKESA) bool { return e.Mine(sa.Remote) || !e.Others[sa.Remote] })
+	})
 }
 
 // IPsec returns the device's IPsec SAs with this peer.
 func (e *End) IPsec() []facts.IPsecSA {
-	var out []facts.IPsecSA
-	for _, sa := range e.Device.IPsec {
-		if e.Mine(sa.Peer) || !sa.Peer.IsValid() && len(e.Others) == 0 {
-			out = append(out, sa)
-		}
-	}
-	return out
+	return *share(&e.seen.ipsec, e.Device.IPsec, func() []int { return e.index().ipsec.pick(e.mineAnd(e.alone())...) })
 }
 
 // Sessions returns the rows of the session table for this peer.
 func (e *End) Sessions() []facts.Session {
-	var out []facts.Session
-	for _, s := range e.Device.Sessions {
-		if e.Mine(s.Peer) || !s.Peer.IsValid() && !e.Peer.IsValid() {
-			out = append(out, s)
-		}
-	}
-	return out
+	return *share(&e.seen.sessions, e.Device.Sessions, func() []int { return e.index().sessions.pick(e.mineAnd(!e.Peer.IsValid())...) })
 }
 
 // Events returns the log lines that concern this tunnel: those that name its peer, and
 // those that name no other peer of the device.
 func (e *End) Events() []facts.Event {
-	var out []facts.Event
-	for _, ev := range e.Device.Events {
-		if e.Concerns(ev) {
-			out = append(out, ev)
+	return *share(&e.seen.events, e.Device.Events, func() []int {
+		return slices.DeleteFunc(e.index().events.pick(e.mineAnd(true)...), func(i int) bool { return !e.Concerns(e.Device.Events[i]) })
+	})
+}
+
+// share makes the end's part of a list once.
+func share[T any](kept **[]T, list []T, pick func() []int) *[]T {
+	if *kept == nil {
+		var out []T
+		for _, i := range pick() {
+			out = append(out, list[i])
+		}
+		out = slices.Clip(out)
+		*kept = &out
+	}
+	return *kept
+}
+
+// where returns the positions that a test holds for.
+func where[T any](list []T, test func(*T) bool) (out []int) {
+	for i := range list {
+		if test(&list[i]) {
+			out = append(out, i)
 		}
 	}
 	return out
@@ -110,13 +116,7 @@ func (e *End) Entries() []facts.MapEntry {
 	if e.Device.Config == nil {
 		return nil
 	}
-	var out []facts.MapEntry
-	for _, m := range e.Device.Config.MapEntries {
-		if slices.ContainsFunc(m.Peers, e.Mine) {
-			out = append(out, m)
-		}
-	}
-	return out
+	return *share(&e.seen.entries, e.Device.Config.MapEntries, func() []int { return e.index().entries.pick(e.mineAnd(false)...) })
 }
 
 // TunnelGroup returns the ASA tunnel-group named after the peer's address, or nil.
@@ -124,9 +124,8 @@ func (e *End) TunnelGroup() *facts.TunnelGroup {
 	if e.Device.Config == nil {
 		return nil
 	}
-	for i := range e.Device.Config.TunnelGroups {
-		tg := &e.Device.Config.TunnelGroups[i]
-		if a, err := netip.ParseAddr(tg.Name); err == nil && e.Mine(a) {
+	for _, a := range e.mineAnd(false) {
+		if tg := e.index().groups[a]; tg != nil {
 			return tg
 		}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -20,7 +21,7 @@ type Named struct {
 
 // maxTunnels bounds what one bundle can make of itself: a log full of strangers'
 // addresses is not a thousand tunnels.
-const maxTunnels = 2000
+const maxTunnels = 6000
 
 // cut makes the tunnels of a set: one per pair of a device and a peer it knows, both
 // ends together where both devices are there.
@@ -41,21 +42,18 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 	}
 	var ends []*conditions.End
 	for _, d := range gateways {
-		all := map[netip.Addr]bool{}
+		x := conditions.NewIndex(d, peers[d])
 		for _, p := range peers[d] {
-			all[p] = true
-		}
-		for _, p := range peers[d] {
-			others := make(map[netip.Addr]bool, len(all))
-			for o := range all {
-				if o != p {
-					others[o] = true
-				}
-			}
-			ends = append(ends, &conditions.End{Device: d, Own: own(d, p), Peer: p, Peers: []netip.Addr{p}, Others: others})
 			if len(ends) >= maxTunnels {
+				set.Errors = append(set.Errors, facts.Error{Source: d.Name, Kind: "truncated",
+					Message: fmt.Sprintf("more than %d tunnels in one bundle; the rest is not judged", maxTunnels)})
 				break
 			}
+			o := x.Own(p)
+			if !o.IsValid() {
+				o = own(d)
+			}
+			ends = append(ends, &conditions.End{Device: d, Own: o, Peer: p, Peers: []netip.Addr{p}, Others: x.Peers, Index: x})
 		}
 	}
 	var out []*conditions.Tunnel
@@ -119,7 +117,7 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 		if !slices.ContainsFunc(out, func(t *conditions.Tunnel) bool {
 			return slices.ContainsFunc(t.Ends, func(e *conditions.End) bool { return e.Device == d })
 		}) {
-			add(&conditions.End{Device: d, Own: own(d, netip.Addr{}), Others: map[netip.Addr]bool{}})
+			add(&conditions.End{Device: d, Own: own(d), Others: map[netip.Addr]bool{}})
 		}
 	}
 	if len(out) == 0 && len(clients) > 0 {
@@ -211,7 +209,7 @@ func adopt(a, b *conditions.End) {
 	for _, e := range [][2]*conditions.End{{a, b}, {b, a}} {
 		me, other := e[0], e[1]
 		for _, x := range append([]netip.Addr{other.Own}, other.Device.Addresses...) {
-			if x.IsValid() && !me.Others[x] && !slices.Contains(me.Peers, x) {
+			if x.IsValid() && (!me.Others[x] || x == me.Peer) && !slices.Contains(me.Peers, x) {
 				me.Peers = append(me.Peers, x)
 			}
 		}
@@ -244,19 +242,9 @@ func owns(d *facts.Device, a netip.Addr) bool {
 	return a.IsValid() && slices.Contains(d.Addresses, a)
 }
 
-// own is the address under which a device talks to a peer: what an SA says, else the
-// interface that holds the crypto map, else the first address known.
-func own(d *facts.Device, peer netip.Addr) netip.Addr {
-	for _, sa := range d.IPsec {
-		if peer.IsValid() && sa.Peer == peer && sa.Local.IsValid() {
-			return sa.Local
-		}
-	}
-	for _, sa := range d.IKE {
-		if peer.IsValid() && sa.Remote == peer && sa.Local.IsValid() {
-			return sa.Local
-		}
-	}
+// own is the address under which a device talks to a peer where no SA says it: that of the
+// interface that holds the crypto map, which comes first, else the first one known.
+func own(d *facts.Device) netip.Addr {
 	if len(d.Addresses) > 0 {
 		return d.Addresses[0]
 	}

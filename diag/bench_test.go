@@ -1,0 +1,186 @@
+package diag_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vpnbot/diag"
+	"vpnbot/diag/bundle"
+)
+
+const saBlock = `    Crypto map tag: CMAP, seq num: %d, local addr: 198.51.100.1
+
+      access-list VPN-%d extended permit ip 10.1.0.0 255.255.255.0 10.%d.%d.0 255.255.255.0
+      local ident (addr/mask/prot/port): (10.1.0.0/255.255.255.0/0/0)
+      remote ident (addr/mask/prot/port): (10.%d.%d.0/255.255.255.0/0/0)
+      current_peer: 192.0.%d.%d
+
+      #pkts encaps: 317191, #pkts encrypt: 317191, #pkts digest: 317191
+      #pkts decaps: 786556, #pkts decrypt: 786556, #pkts verify: 786556
+      #pkts compressed: 0, #pkts decompressed: 0
+      #pkts not compressed: 317191, #pkts comp failed: 0, #pkts decomp failed: 0
+      #pre-frag successes: 0, #pre-frag failures: 0, #fragments created: 0
+      #PMTUs sent: 0, #PMTUs rcvd: 0, #decapsulated frgs needing reassembly: 0
+      #TFC rcvd: 0, #TFC sent: 0
+      #Valid ICMP Errors rcvd: 0, #Invalid ICMP Errors rcvd: 0
+      #send errors: 0, #recv errors: 0
+
+      local crypto endpt.: 198.51.100.1/0, remote crypto endpt.: 192.0.2.9/0
+      path mtu 1500, ipsec overhead 74(44), media mtu 1500
+      PMTU time remaining (sec): 0, DF policy: copy-df
+      ICMP error validation: disabled, TFC packets: disabled
+      current outbound spi: C2C8C714
+      current inbound spi : B0AC67B4
+
+    inbound esp sas:
+      spi: 0xB0AC67B4 (2964088756)
+         transform: esp-aes-256 esp-sha-hmac no compression
+         in use settings ={L2L, Tunnel, IKEv1, }
+         slot: 0, conn_id: 8192, crypto-map: CMAP
+         sa timing: remaining key lifetime (kB/sec): (4364001/18091)
+         IV size: 16 bytes
+         replay detection support: Y
+         Anti replay bitmap:
+          0xFFFFFFFF 0xFFFFFFFF
+    outbound esp sas:
+      spi: 0xC2C8C714 (3267938068)
+         transform: esp-aes-256 esp-sha-hmac no compression
+         in use settings ={L2L, Tunnel, IKEv1, }
+         slot: 0, conn_id: 8192, crypto-map: CMAP
+         sa timing: remaining key lifetime (kB/sec): (4364001/18091)
+         IV size: 16 bytes
+         replay detection support: Y
+         Anti replay bitmap:
+          0x00000000 0x00000001
+
+`
+
+// peers of the headend: two IPsec SAs each, and eight lines of configuration.
+const peers = 2500
+
+// headend is the text of a headend: 5,000 IPsec SAs and a configuration of some 20,000 lines.
+func headend(peers int) string {
+	var b strings.Builder
+	b.WriteString("hq# show running-config\n: Saved\n:\nASA Version 8.4(7)\n!\nhostname hq\ninterface GigabitEthernet0/0\n nameif outside\n security-level 0\n ip address 198.51.100.1 255.255.255.240\n!\n")
+	for i := range peers {
+		x, y := 2+i/250, i%250
+		fmt.Fprintf(&b, "access-list VPN-%d extended permit ip 10.1.0.0 255.255.255.0 10.%d.%d.0 255.255.255.0 \n", i, x, y)
+	}
+	for i := range peers {
+		fmt.Fprintf(&b, "access-list outside_in extended permit tcp host 192.0.2.%d host 198.51.100.3 eq %d \n", i%250, 1024+i)
+	}
+	for i := range peers {
+		fmt.Fprintf(&b, "crypto map CMAP %d match address VPN-%d\ncrypto map CMAP %d set peer 192.%d.2.%d \ncrypto map CMAP %d set ikev1 transform-set TS\n", i+1, i, i+1, i/250, i%250, i+1)
+	}
+	b.WriteString("crypto map CMAP interface outside\ncrypto ikev1 enable outside\n")
+	for i := range peers {
+		fmt.Fprintf(&b, "tunnel-group 192.%d.2.%d type ipsec-l2l\ntunnel-group 192.%d.2.%d ipsec-attributes\n ikev1 pre-shared-key *****\n", i/250, i%250, i/250, i%250)
+	}
+	b.WriteString(": end\nhq# show crypto ipsec sa\ninterface: outside\n")
+	for i := range 2 * peers {
+		x, y := 2+i/250, i%250
+		fmt.Fprintf(&b, saBlock, i+1, i, x, y, x, y, x, y)
+	}
+	b.WriteString("hq# \n")
+	return b.String()
+}
+
+// headendFile is headend's text as a file of a bundle.
+func headendFile(b *testing.B) (path, text string) {
+	b.Helper()
+	text = headend(peers)
+	path = filepath.Join(b.TempDir(), "hq", "session.txt")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return path, text
+}
+
+// BenchmarkHeadend reads and diagnoses a headend; compare its cpu-ms/op with those of the
+// other two in the same run.
+func BenchmarkHeadend(b *testing.B) {
+	path, text := headendFile(b)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	defer cpu(b)()
+	for b.Loop() {
+		set, err := bundle.Read([]string{path}, bundle.Options{Key: []byte("the key of this test run, 32 byte")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := len(set.Devices[0].IPsec); n != 2*peers {
+			b.Fatalf("%d SAs", n)
+		}
+		if res := diag.Analyze(set, diag.Options{Now: now}); len(res.Report.Tunnels) < peers {
+			b.Fatalf("%d tunnels", len(res.Report.Tunnels))
+		}
+	}
+}
+
+// BenchmarkHeadendSplit is the measure: the same text split into lines and fields.
+func BenchmarkHeadendSplit(b *testing.B) {
+	text := headend(peers)
+	b.SetBytes(int64(len(text)))
+	defer cpu(b)()
+	n := 0
+	for b.Loop() {
+		for _, l := range strings.Split(text, "\n") {
+			n += len(strings.Fields(l))
+		}
+	}
+}
+
+// textfsm reads the identities, peer, counters and SPIs of each SA, as the template below says.
+const textfsm = `import sys, textfsm, io
+template = r"""Value Filldown Map (\S+)
+Value Local (\S+?)
+Value Remote (\S+?)
+Value Required Peer (\S+)
+Value Encaps (\d+)
+Value Decaps (\d+)
+Value SendErrors (\d+)
+Value List SPI (0x[0-9A-F]+)
+
+Start
+  ^\s+Crypto map tag: -> Continue.Record
+  ^\s+Crypto map tag: ${Map},
+  ^\s+local ident .*: \(${Local}\)
+  ^\s+remote ident .*: \(${Remote}\)
+  ^\s+current_peer: ${Peer}
+  ^\s+#pkts encaps: ${Encaps},
+  ^\s+#pkts decaps: ${Decaps},
+  ^\s+#send errors: ${SendErrors},
+  ^\s+spi: ${SPI}
+"""
+rows = textfsm.TextFSM(io.StringIO(template)).ParseText(sys.stdin.read())
+assert len(rows) >= 5000, len(rows)
+`
+
+// BenchmarkTextFSM is a peer: python3-textfsm over the SAs alone, start of the interpreter included.
+func BenchmarkTextFSM(b *testing.B) {
+	if err := exec.Command("python3", "-c", "import textfsm").Run(); err != nil {
+		b.Skip("no python3 with textfsm (Debian: python3-textfsm)")
+	}
+	text := headend(peers)
+	text = text[strings.Index(text, "show crypto ipsec sa"):]
+	b.SetBytes(int64(len(text)))
+	used := 0.0
+	for b.Loop() {
+		c := exec.Command("python3", "-c", textfsm)
+		c.Stdin = strings.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+		u := c.ProcessState.SysUsage().(*syscall.Rusage)
+		used += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e6
+	}
+	b.ReportMetric(used/float64(b.N), "cpu-ms/op")
+}

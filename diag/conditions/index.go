@@ -1,0 +1,153 @@
+package conditions
+
+import (
+	"net/netip"
+	"slices"
+
+	"vpnbot/diag/facts"
+)
+
+// Index finds a device's facts by the peer they name. One is made per device and shared by
+// all its tunnels, so that a headend's diagnosis grows with its size and not with its square.
+type Index struct {
+	Peers map[netip.Addr]bool // every peer of the device
+
+	ike, ipsec, sessions, events, entries lookup
+	groups                                map[netip.Addr]*facts.TunnelGroup
+	own                                   map[netip.Addr]netip.Addr
+}
+
+// lookup are positions in one of the device's lists, ascending, by the peer that stands
+// there; under the zero address those that name no peer of the device.
+type lookup map[netip.Addr][]int
+
+// maxStray bounds the log lines without a peer that are looked at for each of a device's
+// tunnels, all tunnels together: on a headend they are no evidence about one of hundreds.
+const maxStray = 4 << 20
+
+// NewIndex sorts a device's facts by its peers.
+func NewIndex(d *facts.Device, peers []netip.Addr) *Index {
+	x := &Index{Peers: make(map[netip.Addr]bool, len(peers)), ike: lookup{}, ipsec: lookup{}, sessions: lookup{}, events: lookup{}, entries: lookup{},
+		groups: map[netip.Addr]*facts.TunnelGroup{}, own: map[netip.Addr]netip.Addr{}}
+	for _, p := range peers {
+		x.Peers[p] = true
+	}
+	for i := range d.IKE {
+		sa := &d.IKE[i]
+		x.ike.add(i, sa.Remote)
+		x.faces(sa.Remote, sa.Local)
+	}
+	for i := range d.IPsec {
+		x.ipsec.add(i, d.IPsec[i].Peer)
+	}
+	for i := len(d.IPsec) - 1; i >= 0; i-- { // the first one stands, before what an IKE SA says
+		if sa := &d.IPsec[i]; sa.Peer.IsValid() && sa.Local.IsValid() {
+			x.own[sa.Peer] = sa.Local
+		}
+	}
+	for i := range d.Sessions {
+		x.sessions.add(i, d.Sessions[i].Peer)
+	}
+	for i := range d.Events {
+		x.event(i, &d.Events[i])
+	}
+	if stray := x.events[netip.Addr{}]; len(stray)*len(peers) > maxStray {
+		x.events[netip.Addr{}] = stray[:maxStray/len(peers)]
+	}
+	if c := d.Config; c != nil {
+		for i := range c.MapEntries {
+			for _, p := range c.MapEntries[i].Peers {
+				x.entries.add(i, p)
+			}
+		}
+		for i := range c.TunnelGroups {
+			if a, err := netip.ParseAddr(c.TunnelGroups[i].Name); err == nil && x.groups[a] == nil {
+				x.groups[a] = &c.TunnelGroups[i]
+			}
+		}
+	}
+	return x
+}
+
+// Own is the address under which SAs show the device to a peer, zero when none does.
+func (x *Index) Own(peer netip.Addr) netip.Addr { return x.own[peer] }
+
+func (x *Index) faces(peer, own netip.Addr) {
+	if peer.IsValid() && own.IsValid() && !x.own[peer].IsValid() {
+		x.own[peer] = own
+	}
+}
+
+func (l lookup) add(i int, a netip.Addr) {
+	if n := len(l[a]); n > 0 && l[a][n-1] == i {
+		return
+	}
+	l[a] = append(l[a], i)
+}
+
+// event files a log line under the peers it names, and under none when it names no peer.
+func (x *Index) event(i int, ev *facts.Event) {
+	named := false
+	file := func(a netip.Addr) {
+		if a.IsValid() && x.Peers[a] {
+			x.events.add(i, a)
+			named = true
+		}
+	}
+	file(ev.Peer)
+	for _, a := range ev.Addrs {
+		file(a)
+	}
+	if g, err := netip.ParseAddr(ev.Group); err == nil {
+		file(g)
+	}
+	if !named {
+		x.events.add(i, netip.Addr{})
+	}
+}
+
+// pick merges what is filed under some addresses, in the order of the list.
+func (l lookup) pick(as ...netip.Addr) []int {
+	var out []int
+	for i, a := range as {
+		if !slices.Contains(as[:i], a) {
+			out = append(out, l[a]...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// index is the end's index; an end that nobody gave one makes its own.
+func (e *End) index() *Index {
+	if e.Index == nil {
+		var peers []netip.Addr
+		for p := range e.Others {
+			peers = append(peers, p)
+		}
+		if e.Peer.IsValid() {
+			peers = append(peers, e.Peer)
+		}
+		e.Index = NewIndex(e.Device, peers)
+	}
+	return e.Index
+}
+
+// alone tells whether the device has no other peer than this one.
+func (e *End) alone() bool {
+	n := len(e.Others)
+	if e.Peer.IsValid() && e.Others[e.Peer] {
+		n--
+	}
+	return n == 0
+}
+
+// mineAnd are the peer's addresses, and the zero address for what names no peer.
+func (e *End) mineAnd(none bool) []netip.Addr {
+	out := append([]netip.Addr{e.Peer}, e.Peers...)
+	out = slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() })
+	if none {
+		out = append(out, netip.Addr{})
+	}
+	return out
+}
