@@ -101,6 +101,10 @@ var managementAccess = Condition{
 					iface, addr, lookup = i.Name, a, !closed
 					break
 				}
+				if said := t.refused(a); len(said) > 0 {
+					clues = append(clues, For(2.6, fmt.Sprintf("people say that %s itself is not reached", a), said...))
+					iface, addr, lookup = i.Name, a, !closed
+				}
 				if iface == i.Name {
 					for _, p := range pings {
 						if p.answered() && p.Target != a && i.Address.Contains(p.Target) {
@@ -108,7 +112,7 @@ var managementAccess = Condition{
 							break
 						}
 						if p.silent() && p.Target != a && i.Address.Contains(p.Target) && p.end != e {
-							clues = append(clues, Against(2.6, "a host behind it does not answer either", p.Place))
+							clues = append(clues, Against(5, "a host behind it does not answer either", p.Place))
 							break
 						}
 					}
@@ -144,6 +148,17 @@ var managementAccess = Condition{
 		}
 		return out
 	},
+}
+
+// refused returns what people say about management sessions to this address.
+func (t *Tunnel) refused(a netip.Addr) []facts.Place {
+	var out []facts.Place
+	for _, p := range t.said(a.String()) {
+		if hasAny(p.Text, "asdm", "ssh", "https", "telnet", "ping", "snmp") && !hasAny(p.Text, a.String()+".", a.String()+"0") {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // lookupMissing: an identity rule of twice NAT covers the interface and has no route-lookup.

@@ -14,7 +14,7 @@ import (
 // access lists, the crypto map itself.
 func phase2() []Condition {
 	return []Condition{transformMismatch, pfsMismatch, aclMismatch, aclOverlap, entryIncomplete, mapSequence, mapNoPolicy,
-		nonRoutineNotify, keyAcquireQueued, keyAcquireFailed, connectionType}
+		nonRoutineNotify, keyAcquireQueued, keyAcquireFailed, connectionType, quickModeText}
 }
 
 // phase2Works: an IPsec SA with this peer exists at some end.
@@ -100,7 +100,7 @@ var transformMismatch = Condition{
 		done := false
 		for _, e := range t.Ends {
 			evs := e.Events()
-			done = done || len(withID(evs, "713119")) > 0 || slices.ContainsFunc(e.IKE(), IsUp)
+			done = done || len(withID(evs, "713119")) > 0 || len(saying(evs, "ike_p1_complete")) > 0 || slices.ContainsFunc(e.IKE(), IsUp)
 			if x := saying(evs, "all ipsec sa proposals found unacceptable"); len(x) > 0 {
 				clues = append(clues, For(3.8, e.Label()+" accepts none of the offered IPsec proposals", at(x...)...))
 			}
@@ -118,6 +118,12 @@ var transformMismatch = Condition{
 			}
 			if x := saying(evs, "received no_proposal_chosen", "no_proposal_chosen notify"); len(x) > 0 && done {
 				clues = append(clues, For(1.4, "", at(x...)...))
+			}
+			if x := saying(evs, "proposal_not_chosen protocol 3", "proposal_not_chosen protocol 2", "no_proposal_chosen protocol 3"); len(x) > 0 {
+				clues = append(clues, For(3, "the peer refuses quick mode: no proposal chosen for ESP", at(x...)...))
+			}
+			if x := saying(evs, "rcv'd: udp tunnel", "udp-tunnel", "udp tunnel(nat-t)"); len(x) > 0 {
+				clues = append(clues, Against(3, "the encapsulation differs: NAT-T is off at one end", at(x...)...))
 			}
 			if x := append(withID(evs, "713061"), saying(evs, "proxy identities not supported", "error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selector")...); len(x) > 0 {
 				clues = append(clues, Against(3.5, "the identities are refused, not the transforms", at(x...)...))
@@ -561,6 +567,9 @@ var entryIncomplete = Condition{
 		var out []Match
 		for _, e := range t.Ends {
 			c := e.Config()
+			if e.sifted() {
+				c = nil
+			}
 			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete"), withID(e.Events(), "713223", "713224")...)
 			found := false
 			if c != nil {
@@ -619,6 +628,23 @@ var entryIncomplete = Condition{
 		}
 		return out
 	},
+}
+
+// sifted: every configuration text at hand was filtered line by line, so that a line that
+// is not there proves nothing.
+func (e *End) sifted() bool {
+	any := false
+	for _, o := range e.Device.Outputs {
+		if !strings.HasPrefix(o.Command, "show running-config") && !strings.HasPrefix(o.Command, "show startup-config") && !strings.HasPrefix(o.Command, "show configuration") {
+			continue
+		}
+		any = true
+		f := strings.ToLower(o.Filter)
+		if f == "" || strings.HasPrefix(f, "s") || strings.HasPrefix(f, "b") { // section, begin
+			return false
+		}
+	}
+	return any
 }
 
 var mapSequence = Condition{

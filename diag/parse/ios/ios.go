@@ -259,7 +259,7 @@ func ownAddresses(dev *facts.Device) map[netip.Addr]bool {
 }
 
 // notPeers guesses the own address of a table with one peer: the other address is the one
-// that log lines or sessions name as peer.
+// that log lines, sessions or IPsec SAs name as peer.
 func notPeers(dev *facts.Device) map[netip.Addr]bool {
 	peers := map[netip.Addr]bool{}
 	for i := range dev.Events {
@@ -269,6 +269,11 @@ func notPeers(dev *facts.Device) map[netip.Addr]bool {
 	}
 	for i := range dev.Sessions {
 		if a := dev.Sessions[i].Peer; a.IsValid() {
+			peers[a] = true
+		}
+	}
+	for i := range dev.IPsec {
+		if a := dev.IPsec[i].Peer; a.IsValid() {
 			peers[a] = true
 		}
 	}
