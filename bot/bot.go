@@ -89,6 +89,7 @@ type Bot struct {
 	mu      sync.Mutex
 	cancels map[string]context.CancelFunc // runs of this process
 	tracks  map[string]*track             // their cards
+	looks   map[string]bool               // unknown repairs whose devices are being looked at
 	swept   bool                          // the baseline was taken; sweepMu guards it
 	sweepMu sync.Mutex
 }
@@ -117,7 +118,7 @@ func New(o Options) (*Bot, error) {
 	b := &Bot{
 		opt: o, cfg: o.Config, runner: o.Runner, inv: o.Inventory, store: o.Store, log: o.Logger, now: o.Now, loc: o.Config.Location(),
 		api: api, people: slack.NewPeople(api), sender: slack.NewSender(api, o.Store, o.Config.Slack.Channel), metrics: web.NewMetrics(),
-		slots: make(chan struct{}, maxRuns), cancels: map[string]context.CancelFunc{}, tracks: map[string]*track{},
+		slots: make(chan struct{}, maxRuns), cancels: map[string]context.CancelFunc{}, tracks: map[string]*track{}, looks: map[string]bool{},
 	}
 	b.socket = slack.NewSocket(api, b.receive)
 	return b, nil
@@ -329,12 +330,15 @@ func (b *Bot) deal(ctx context.Context, r *store.Request) {
 
 // recover gives up what dead processes held and looks at what they left behind.
 func (b *Bot) recover(ctx context.Context) error {
-	unknown, err := b.store.Recover(ctx)
+	if _, err := b.store.Recover(ctx); err != nil {
+		return err
+	}
+	unseen, err := b.store.UnknownUnseen(ctx)
 	if err != nil {
 		return err
 	}
-	for _, id := range unknown {
-		b.wg.Go(func() { b.lookAfterUnknown(ctx, id) })
+	for _, p := range unseen {
+		b.wg.Go(func() { b.lookAfterUnknown(ctx, p) })
 	}
 	return nil
 }

@@ -49,9 +49,14 @@ func (b *Bot) approve(a *ask) {
 		b.refused(a, p.ID, err)
 		return
 	}
-	if err := b.store.Approve(a.ctx, p.ID, a.User); err != nil {
+	if err := b.store.Approve(a.ctx, p.ID, a.User, a.via()); err != nil {
 		a.no(err) // the store noted the refusal
 	}
+}
+
+// via says how a click came here, for the audit trail.
+func (a *ask) via() string {
+	return "slack " + a.Team + " " + a.Channel + " " + a.TS + " " + a.Key
 }
 
 // askReason opens the modal of a rejection; without it the rejection counts at once.
@@ -217,14 +222,33 @@ func (b *Bot) execute(ctx context.Context, p store.Proposal) {
 			out.Reason = err.Error()
 		}
 	}
-	end, err := b.store.Finish(context.WithoutCancel(ctx), p.ID, out)
-	if err != nil {
-		b.log.Error("a repair's end could not be written down; it will be called unknown", "proposal", p.ID, "error", err)
+	end, ok := b.finished(ctx, p.ID, out)
+	if !ok {
 		return
 	}
 	b.metrics.Repaired(string(end.State), out.Verified)
 	if end.State == approval.Unknown {
-		b.lookAfterUnknown(ctx, p.ID)
+		b.lookAfterUnknown(ctx, end)
+	}
+}
+
+// finished writes down how a repair ended, for as long as the store does not take it: a
+// repair must not stay running for ever because of one bad minute. When the process stops
+// before, the next one calls it unknown.
+func (b *Bot) finished(ctx context.Context, proposal string, out playbooks.Outcome) (store.Proposal, bool) {
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		end, err := b.store.Finish(wctx, proposal, out)
+		cancel()
+		if err == nil {
+			return end, true
+		}
+		b.log.Error("a repair's end could not be written down yet", "proposal", proposal, "error", err)
+		select {
+		case <-ctx.Done():
+			return end, false
+		case <-time.After(wait):
+		}
 	}
 }
 
@@ -242,17 +266,47 @@ func (b *Bot) executeSafely(ctx context.Context, p store.Proposal, update func(p
 		return playbooks.Outcome{State: string(approval.Failed), Reason: "Another run worked on the tunnel all the time, so nothing was sent."}, nil
 	}
 	defer done()
+	if err := b.mayStill(wctx, p.Approver); err != nil {
+		if nerr := b.store.Note(context.WithoutCancel(ctx), p.Approver, "refused", p.ID, map[string]any{"code": "approver", "when": "before the run"}); nerr != nil {
+			return playbooks.Outcome{State: string(approval.Failed), Reason: "The audit trail cannot be written, so nothing was sent."}, nil
+		}
+		return playbooks.Outcome{State: string(approval.Failed), Reason: "Right before the run " + p.Approver + " was looked up once more and may not approve (any longer), so nothing was sent: " + refusal(err)}, nil
+	}
 	return b.runner.Execute(ctx, p.Proposal, update)
 }
 
+// mayStill asks Slack right before the run whether the approver may still approve. While
+// Slack cannot be asked it tries again; in the end that is a no.
+func (b *Bot) mayStill(ctx context.Context, approver string) error {
+	for wait := time.Second; ; wait *= 2 {
+		err := b.may(ctx, approver, "", mayApprove, true)
+		if err == nil || !errors.Is(err, errNotAsked) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
 // lookAfterUnknown looks at the devices after a run whose end nobody saw, reading only,
-// and says in the proposal's thread what is there.
-func (b *Bot) lookAfterUnknown(ctx context.Context, proposal string) {
-	p, err := b.store.Proposal(ctx, proposal)
-	if err != nil {
-		b.log.Error("an unknown repair cannot be read", "proposal", proposal, "error", err)
+// and says in the proposal's thread what is there. It is done again until that is written
+// down, whatever process stops meanwhile.
+func (b *Bot) lookAfterUnknown(ctx context.Context, p store.Proposal) {
+	b.mu.Lock()
+	busy := b.looks[p.ID]
+	b.looks[p.ID] = true
+	b.mu.Unlock()
+	if busy {
 		return
 	}
+	defer func() {
+		b.mu.Lock()
+		delete(b.looks, p.ID)
+		b.mu.Unlock()
+	}()
 	cctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	text, _, err := b.runner.Show(cctx, p.Tunnel)

@@ -326,15 +326,17 @@ func (b *Bot) supersede(ctx context.Context, r store.Run, rep report.Report) {
 		return
 	}
 	f := rep.Findings[0]
-	up := f.Severity == report.Info
-	if !up && repairable(rep) {
-		return
-	}
+	agrees := f.ID // proposals that rest on the same finding stay, as long as it can be repaired
 	reason := "A newer diagnosis found something else: " + f.Title + "."
-	if up {
-		reason = "The tunnel came up by itself: " + f.Title + ". Nothing has to be done."
+	switch {
+	case f.Severity == report.Info:
+		agrees, reason = "", "The tunnel came up by itself: "+f.Title+". Nothing has to be done."
+	case r.Playbook == "sweep":
+		return // it reads too little to disagree with a diagnosis
+	case !repairable(rep):
+		agrees = ""
 	}
-	if _, err := b.store.Supersede(ctx, r.Tunnel, "", reason); err != nil {
+	if _, err := b.store.Supersede(ctx, r.Tunnel, agrees, reason); err != nil {
 		b.log.Error("proposals could not be superseded", "tunnel", r.Tunnel, "error", err)
 	}
 }

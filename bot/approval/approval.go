@@ -2,7 +2,14 @@
 // between them, and the policy that says whether one may be approved or run now. It is
 // pure: the store asks it inside its transactions, nothing here waits or writes.
 //
-// The machine is drawn in docs/approvals.md.
+//	proposed ──approve──► approved ──gate──► running ──► succeeded | failed | unknown
+//	   │                     │
+//	   ├─ rejected           ├─ expired (not begun in time, or no longer allowed)
+//	   ├─ expired (ttl)      └─ superseded (the state changed)
+//	   ├─ superseded
+//	   └─ withdrawn (requester)
+//
+// docs/safety.md says which promises rest on it and how they are tested.
 package approval
 
 import (
@@ -103,8 +110,20 @@ type Load struct {
 	PausedBy    string
 	PauseReason string
 	Running     int            // other proposals that are approved or running
+	Here        int            // those of them that are for this tunnel
 	Tunnel      int            // runs for this tunnel that began within the last hour
 	Devices     map[string]int // the same per device
+}
+
+// Skew is how far the clocks of replicas may differ. A clock that stands further back than
+// that has jumped: how long ago something was, cannot be known, so it counts as too long.
+const Skew = time.Minute
+
+// Stale tells whether something that happened at a time is older than the limit, or
+// whether that cannot be known.
+func Stale(now, at time.Time, limit time.Duration) bool {
+	age := now.Sub(at)
+	return age >= limit || age < -Skew
 }
 
 // Refusal is why something was not done: a stable code and a sentence for people.
@@ -140,6 +159,9 @@ func (p Policy) Check(now time.Time, l Load) *Refusal {
 			}
 			return Refuse("freeze", "A freeze window is open until %s%s: no repairs.", until.UTC().Format("Mon 2006-01-02 15:04 UTC"), why)
 		}
+	}
+	if l.Here > 0 {
+		return Refuse("busy", "Another repair of this tunnel is approved or running. Wait for its outcome.")
 	}
 	if p.MaxRunning > 0 && l.Running >= p.MaxRunning {
 		return Refuse("busy", "Another repair is running (%d at once are allowed). Try again when it has ended.", p.MaxRunning)

@@ -73,6 +73,12 @@ func (s *Store) Audit(ctx context.Context, f func(Record) error) error {
 // number of records; both are what was read until the first error. A file rewritten as a
 // whole verifies: compare the head with one that was posted to the channel.
 func (s *Store) VerifyAudit(ctx context.Context) (head string, n int64, err error) {
+	// The head is read first: what is appended while the trail is read comes after it.
+	kept, err := s.Get(ctx, "audit.head")
+	if err != nil {
+		return "", 0, err
+	}
+	found := kept == ""
 	err = s.Audit(ctx, func(r Record) error {
 		switch {
 		case r.Seq != n+1:
@@ -83,17 +89,20 @@ func (s *Store) VerifyAudit(ctx context.Context) (head string, n int64, err erro
 			return fmt.Errorf("audit: record %d was changed: its hash does not match", r.Seq)
 		}
 		head, n = r.Hash, r.Seq
+		found = found || kept == fmt.Sprintf("%d %s", n, head)
 		return nil
 	})
 	if err != nil {
 		return head, n, err
 	}
-	kept, err := s.Get(ctx, "audit.head")
-	if err != nil {
-		return head, n, err
-	}
-	if want := fmt.Sprintf("%d %s", n, head); kept != want && (n > 0 || kept != "") {
+	switch {
+	case !found:
 		return head, n, fmt.Errorf("audit: the trail ends at record %d, but %q is kept as its head: records were removed at the end", n, kept)
+	case kept == "" && n > 0:
+		// Nothing was written yet when the head was read, unless it was removed.
+		if kept, err = s.Get(ctx, "audit.head"); err != nil || kept == "" {
+			return head, n, errors.Join(err, fmt.Errorf("audit: there are %d records and no head: it was removed", n))
+		}
 	}
 	return head, n, nil
 }

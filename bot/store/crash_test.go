@@ -134,7 +134,7 @@ func TestKill(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, u := range []string{"U0OTHER", "U0THIRD", "U0OTHER"} {
 				wg.Go(func() {
-					if err := s.Approve(ctx, id, u); err != nil && code(err) != "state" {
+					if err := s.Approve(ctx, id, u, "test"); err != nil && code(err) != "state" {
 						t.Errorf("approve: %v", err)
 					}
 				})

@@ -45,11 +45,14 @@ func (s *Store) Claim(ctx context.Context, proposal, device string, sum [32]byte
 		}
 		now := s.now()
 		n := slices.IndexFunc(cs, func(c commandRow) bool { return c.state == approval.NotSent })
-		late := now.Sub(p.ApprovedAt)
+		gone, err := t.ended(s.instance)
+		if err != nil {
+			return err
+		}
 		switch {
 		case p.State != approval.Approved && p.State != approval.Running:
 			refused = approval.Refuse("state", "The proposal is %s.", p.State)
-		case p.Owner != s.instance:
+		case p.Owner != s.instance || gone:
 			refused = approval.Refuse("owner", "Another process runs this proposal.")
 		case p.Approver == "" || s.policy.FourEyes && slices.Contains(p.Requesters(), p.Approver):
 			refused = approval.Refuse("four-eyes", "The approver is not another person than the requester.")
@@ -61,8 +64,9 @@ func (s *Store) Claim(ctx context.Context, proposal, device string, sum [32]byte
 			refused = approval.Refuse("command", "The next approved command is another one, or for another device.")
 		case n > 0 && cs[n-1].state != approval.CommandRunning && cs[n-1].state != approval.CommandSucceeded:
 			refused = approval.Refuse("command", "The command before it did not succeed.")
-		case p.State == approval.Approved && (late >= s.policy.StartWithin || late < -time.Minute):
-			// A clock that jumped back counts as late: how long ago the approval was cannot be known.
+		case n > 0 && approval.Stale(now, cs[n-1].claimedAt, s.policy.StartWithin):
+			refused = approval.Refuse("expired", "The command before it was sent more than %s ago.", s.policy.StartWithin)
+		case p.State == approval.Approved && approval.Stale(now, p.ApprovedAt, s.policy.StartWithin):
 			refused = approval.Refuse("expired", "The approval is older than %s.", s.policy.StartWithin)
 			if err := t.audit("vpnbot", "command.refused", proposal, map[string]any{"device": device, "sha256": want, "code": refused.Code}); err != nil {
 				return err
@@ -132,6 +136,10 @@ func (t *tx) load(p Proposal, busy []approval.State) (approval.Load, error) {
 			return l, err
 		}
 		l.Running += n
+		if err := t.row(`SELECT count(*) FROM proposals WHERE state = ? AND tunnel = ? AND id <> ?`, string(st), p.Tunnel, p.ID).Scan(&n); err != nil {
+			return l, err
+		}
+		l.Here += n
 	}
 	since := us(t.s.now().Add(-time.Hour))
 	if err := t.row(`SELECT count(*) FROM proposals WHERE tunnel = ? AND started_at > ? AND id <> ?`, p.Tunnel, since, p.ID).Scan(&l.Tunnel); err != nil {

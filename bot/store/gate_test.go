@@ -70,7 +70,7 @@ func TestGate(t *testing.T) {
 		tell   func(s story)
 	}{
 		{"approved, claimed once, never again", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "command")
@@ -87,7 +87,7 @@ func TestGate(t *testing.T) {
 			state(s, "p", approval.Proposed)
 		}},
 		{"other bytes", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum("clear crypto isakmp sa")), "command")
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1+" ")), "command")
@@ -95,11 +95,11 @@ func TestGate(t *testing.T) {
 			state(s, "p", approval.Approved)
 		}},
 		{"not taken by this process", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "owner")
 		}},
 		{"the requester cannot approve", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0ASKED"), "four-eyes")
+			want(s, s.Approve(ctx, "p", "U0ASKED", "test"), "four-eyes")
 			state(s, "p", approval.Proposed)
 		}},
 		{"nor who joined the run", nil, func(s story) {
@@ -114,18 +114,18 @@ func TestGate(t *testing.T) {
 			if err := s.Propose(ctx, p); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "p2", "U0TWO"), "four-eyes")
-			want(s, s.Approve(ctx, "p2", "U0THREE"), "")
+			want(s, s.Approve(ctx, "p2", "U0TWO", "test"), "four-eyes")
+			want(s, s.Approve(ctx, "p2", "U0THREE", "test"), "")
 		}},
 		{"without four eyes the requester may", func(p *approval.Policy) { p.FourEyes = false }, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0ASKED"), "")
+			want(s, s.Approve(ctx, "p", "U0ASKED", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
 		}},
 		{"a double click of two people counts once", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
-			want(s, s.Approve(ctx, "p", "U0THIRD"), "state")
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "state")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			want(s, s.Approve(ctx, "p", "U0THIRD", "test"), "state")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "state")
 			p, _ := s.Proposal(ctx, "p")
 			if p.Approver != "U0OTHER" {
 				s.t.Errorf("approver %s", p.Approver)
@@ -133,9 +133,9 @@ func TestGate(t *testing.T) {
 		}},
 		{"expired by the click", nil, func(s story) {
 			s.c.advance(15 * time.Minute)
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "expired")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "expired")
 			state(s, "p", approval.Expired)
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "expired")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "expired")
 		}},
 		{"expired by the clock", nil, func(s story) {
 			s.c.advance(15 * time.Minute)
@@ -145,27 +145,135 @@ func TestGate(t *testing.T) {
 			state(s, "p", approval.Expired)
 		}},
 		{"not begun within two minutes", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			s.c.advance(2 * time.Minute)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "expired")
 			state(s, "p", approval.Expired)
 		}},
 		{"a clock that jumped back is late too", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			s.c.advance(-time.Hour)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "expired")
 			state(s, "p", approval.Expired)
 		}},
+		{"a clock that jumped back before the click: nobody knows how old the evidence is", nil, func(s story) {
+			s.c.advance(-time.Hour)
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "expired")
+			state(s, "p", approval.Expired)
+		}},
+		{"a clock that jumped back ends what waits", nil, func(s story) {
+			if err := s.Propose(ctx, proposal("q", "other")); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			s.c.advance(-time.Hour)
+			if err := s.Expire(ctx); err != nil {
+				s.t.Error(err)
+			}
+			state(s, "p", approval.Expired)
+			state(s, "q", approval.Expired)
+		}},
+		{"one repair per tunnel, however many may run", func(p *approval.Policy) { p.MaxRunning = 5 }, func(s story) {
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			if err := s.Propose(ctx, proposal("q", "london-lima", "lima-rtr: "+clear2)); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "busy")
+			take(s)
+			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "busy")
+			s.Finish(ctx, "p", playbooks.Outcome{State: "succeeded"})
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "")
+		}},
+		{"the second command comes too late", nil, func(s story) {
+			if err := s.Propose(ctx, proposal("q", "other", "hq-asa: "+clear1, "lima-rtr: "+clear2)); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "")
+			take(s)
+			want(s, s.Claim(ctx, "q", "hq-asa", sum(clear1)), "")
+			s.c.advance(2 * time.Minute)
+			want(s, s.Claim(ctx, "q", "lima-rtr", sum(clear2)), "expired")
+			state(s, "q", approval.Running)
+		}},
+		{"a process that was taken for dead claims nothing until it registered again", nil, func(s story) {
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			take(s)
+			if _, err := s.db.Exec(`UPDATE instances SET ended_at = 1`); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "owner")
+			if _, err := s.Recover(ctx); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
+		}},
+		{"newer evidence: the same finding leaves it open, another ends it", nil, func(s story) {
+			p := proposal("q", "other")
+			p.Finding.ID = "stale-sa"
+			if err := s.Propose(ctx, p); err != nil {
+				s.t.Fatal(err)
+			}
+			if n, err := s.Supersede(ctx, "other", "stale-sa", "x"); n != 0 || err != nil {
+				s.t.Errorf("%d, %v", n, err)
+			}
+			state(s, "q", approval.Proposed)
+			if n, err := s.Supersede(ctx, "other", "psk-mismatch", "x"); n != 1 || err != nil {
+				s.t.Errorf("%d, %v", n, err)
+			}
+			state(s, "q", approval.Superseded)
+			state(s, "p", approval.Proposed)
+		}},
+		{"a look at the devices after unknown is owed until it is written down", nil, func(s story) {
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			take(s)
+			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
+			if _, err := s.Finish(ctx, "p", playbooks.Outcome{State: "unknown"}); err != nil {
+				s.t.Fatal(err)
+			}
+			if ps, err := s.UnknownUnseen(ctx); err != nil || len(ps) != 1 || ps[0].ID != "p" {
+				s.t.Errorf("%v, %v", ps, err)
+			}
+			if err := s.Put(ctx, Message{Key: "unknown:p", Kind: "post", Channel: "C", Body: []byte("{}")}); err != nil {
+				s.t.Fatal(err)
+			}
+			if ps, err := s.UnknownUnseen(ctx); err != nil || len(ps) != 0 {
+				s.t.Errorf("%v, %v", ps, err)
+			}
+		}},
+		{"the audit trail says who, by which way, and exactly what", nil, func(s story) {
+			s.Approve(ctx, "p", "U0ASKED", "slack T0 C0 1.2 action:x")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "slack T0 C0 1.2 action:y"), "")
+			take(s)
+			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
+			s.Finish(ctx, "p", playbooks.Outcome{State: "succeeded", Commands: []playbooks.CommandState{{Device: "hq-asa", Line: clear1, State: "succeeded", SHA256Output: "abc123"}}})
+			var trail []string
+			if err := s.Audit(ctx, func(r Record) error {
+				trail = append(trail, r.Actor+" "+r.Action+" "+string(r.Details))
+				return nil
+			}); err != nil {
+				s.t.Fatal(err)
+			}
+			all := strings.Join(trail, "\n")
+			for _, w := range []string{
+				"U0ASKED proposal.proposed", "U0ASKED proposal.refused", `"code":"four-eyes"`, "action:x", "U0OTHER proposal.approved", "slack T0 C0 1.2 action:y",
+				"vpnbot proposal.running", "vpnbot command.running", `"line":"` + clear1 + `"`, `"approver":"U0OTHER"`, `"requester":"U0ASKED"`, `"output_sha256":"abc123"`, "vpnbot proposal.succeeded",
+			} {
+				if !strings.Contains(all, w) {
+					s.t.Errorf("the trail does not say %s:\n%s", w, all)
+				}
+			}
+		}},
 		{"paused before the click, and after it", nil, func(s story) {
 			if err := s.SetPause(ctx, "U0ADMIN", &Pause{By: "U0ADMIN", Reason: "storm"}); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "paused")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "paused")
 			state(s, "p", approval.Proposed)
 			s.SetPause(ctx, "U0ADMIN", nil)
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			s.SetPause(ctx, "U0ADMIN", &Pause{By: "U0ADMIN"})
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "paused")
@@ -179,51 +287,51 @@ func TestGate(t *testing.T) {
 				s.t.Fatal(err)
 			}
 			s.c.advance(time.Minute)
-			want(s, s.Approve(ctx, "f", "U0OTHER"), "freeze")
+			want(s, s.Approve(ctx, "f", "U0OTHER", "test"), "freeze")
 			state(s, "f", approval.Proposed)
 		}},
 		{"read-only install", func(p *approval.Policy) { p.Enabled = false }, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "disabled")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "disabled")
 		}},
 		{"one at a time", nil, func(s story) {
 			if err := s.Propose(ctx, proposal("q", "other")); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
-			want(s, s.Approve(ctx, "q", "U0OTHER"), "busy")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "busy")
 			state(s, "q", approval.Proposed)
 		}},
 		{"limit per tunnel and hour", func(p *approval.Policy) { p.PerTunnel = 1 }, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
 			s.Finish(ctx, "p", playbooks.Outcome{State: "succeeded"})
 			if err := s.Propose(ctx, proposal("q", "london-lima")); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "q", "U0OTHER"), "limit-tunnel")
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "limit-tunnel")
 			s.c.advance(61 * time.Minute)
 			if err := s.Propose(ctx, proposal("r", "london-lima")); err != nil {
 				s.t.Fatal(err)
 			}
 			state(s, "q", approval.Superseded)
-			want(s, s.Approve(ctx, "r", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "r", "U0OTHER", "test"), "")
 		}},
 		{"limit per device and hour", func(p *approval.Policy) { p.PerDevice = 1 }, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
 			s.Finish(ctx, "p", playbooks.Outcome{State: "succeeded"})
 			if err := s.Propose(ctx, proposal("q", "other")); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "q", "U0OTHER"), "limit-device")
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "limit-device")
 		}},
 		{"two commands in their order, the second only after the first was accepted", nil, func(s story) {
 			if err := s.Propose(ctx, proposal("q", "other", "hq-asa: "+clear1, "lima-rtr: "+clear2)); err != nil {
 				s.t.Fatal(err)
 			}
-			want(s, s.Approve(ctx, "q", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "q", "lima-rtr", sum(clear2)), "command")
 			want(s, s.Claim(ctx, "q", "hq-asa", sum(clear1)), "")
@@ -237,7 +345,7 @@ func TestGate(t *testing.T) {
 			}
 		}},
 		{"a run that claimed nothing has not failed on a device", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			p, err := s.Finish(ctx, "p", playbooks.Outcome{State: "succeeded"})
 			if err != nil || p.State != approval.Expired {
@@ -245,7 +353,7 @@ func TestGate(t *testing.T) {
 			}
 		}},
 		{"the state changed: superseded, nothing sent", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			p, err := s.Finish(ctx, "p", playbooks.Outcome{State: "superseded", Reason: "the tunnel came up by itself"})
 			if err != nil || p.State != approval.Superseded || p.Reason != "the tunnel came up by itself" {
@@ -253,7 +361,7 @@ func TestGate(t *testing.T) {
 			}
 		}},
 		{"a run that does not say how it ended is unknown", nil, func(s story) {
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)
 			want(s, s.Claim(ctx, "p", "hq-asa", sum(clear1)), "")
 			p, err := s.Finish(ctx, "p", playbooks.Outcome{})
@@ -269,7 +377,7 @@ func TestGate(t *testing.T) {
 			if st, err := s.Reject(ctx, "p", "U0OTHER", "not now"); err != nil || st != approval.Rejected {
 				s.t.Errorf("%s, %v", st, err)
 			}
-			want(s, s.Approve(ctx, "p", "U0OTHER"), "state")
+			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "state")
 			if err := s.Propose(ctx, proposal("q", "other")); err != nil {
 				s.t.Fatal(err)
 			}
@@ -297,6 +405,39 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// The trail verifies while others append to it.
+func TestAuditGrows(t *testing.T) {
+	both(t, func(t *testing.T, again func(approval.Policy, *clock) *Store) {
+		ctx := context.Background()
+		s, w := again(policy(), newClock()), again(policy(), newClock())
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if err := w.Note(ctx, "U0", "refused", "x", nil); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+		for last := int64(0); last < 60; {
+			_, n, err := s.VerifyAudit(ctx)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			last = n
+		}
+		close(stop)
+		wg.Wait()
+	})
+}
+
 // Many processes want to run the same approval at the same moment.
 func TestClaimRace(t *testing.T) {
 	both(t, func(t *testing.T, again func(approval.Policy, *clock) *Store) {
@@ -311,7 +452,7 @@ func TestClaimRace(t *testing.T) {
 		for i := range 12 {
 			s := stores[i%len(stores)]
 			wg.Go(func() {
-				err := s.Approve(ctx, "p", "U0OTHER")
+				err := s.Approve(ctx, "p", "U0OTHER", "test")
 				if err == nil {
 					approvals.Add(1)
 				} else if code(err) != "state" {
@@ -341,6 +482,8 @@ func TestAuditTamper(t *testing.T) {
 		{"changed", `UPDATE audit SET details = '{"x":1}' WHERE seq = 2`, "record 2 was changed"},
 		{"removed in the middle", `DELETE FROM audit WHERE seq = 2`, "missing or out of order"},
 		{"removed at the end", `DELETE FROM audit WHERE seq = 4`, "removed at the end"},
+		{"all removed", `DELETE FROM audit`, "removed at the end"},
+		{"inserted", `UPDATE audit SET seq = 5 WHERE seq = 4; INSERT INTO audit SELECT 4, at, actor, action, subject, details, prev, hash FROM audit WHERE seq = 3`, "record 4"},
 		{"swapped", `UPDATE audit SET seq = CASE seq WHEN 2 THEN -3 ELSE -2 END WHERE seq IN (2, 3); UPDATE audit SET seq = -seq WHERE seq < 0`, "record"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func TestHistories(t *testing.T) {
 				ids = append(ids, id)
 			case "approve":
 				id, u := pick(), rapid.SampledFrom(people).Draw(t, "who")
-				if s.Approve(ctx, id, u) == nil {
+				if s.Approve(ctx, id, u, "test") == nil {
 					if u == "U0ASKED" {
 						t.Fatal("the requester approved")
 					}

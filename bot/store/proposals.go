@@ -167,7 +167,8 @@ func (t *tx) ids(query string, args ...any) ([]string, error) {
 // transaction: it is still proposed and not expired, four eyes, policy and limits hold,
 // and it becomes approved, which is also its place in the queue of those to run. The
 // error is an *approval.Refusal when the answer is no; refusals are in the audit trail.
-func (s *Store) Approve(ctx context.Context, id, user string) error {
+// via says how the click came here, for the audit trail: workspace, channel, message, event.
+func (s *Store) Approve(ctx context.Context, id, user, via string) error {
 	var refused *approval.Refusal
 	err := s.tx(ctx, func(t *tx) error {
 		p, err := t.proposal(id)
@@ -177,8 +178,11 @@ func (s *Store) Approve(ctx context.Context, id, user string) error {
 		now := s.now()
 		refused = nil
 		switch {
-		case p.State == approval.Proposed && !now.Before(p.ExpiresAt):
+		case p.State == approval.Proposed && (!now.Before(p.ExpiresAt) || approval.Stale(now, p.CreatedAt, p.ExpiresAt.Sub(p.CreatedAt))):
 			refused = approval.Refuse("expired", "This proposal expired at %s. Diagnose again.", p.ExpiresAt.UTC().Format("15:04:05 UTC"))
+			if err := t.audit(user, "proposal.refused", id, map[string]any{"code": refused.Code, "state": p.State, "via": via}); err != nil {
+				return err
+			}
 			return t.move(id, approval.Proposed, approval.Expired, "vpnbot", "Nobody answered in time.", nil)
 		case p.State != approval.Proposed:
 			refused = alreadyDecided(p)
@@ -192,9 +196,9 @@ func (s *Store) Approve(ctx context.Context, id, user string) error {
 			refused = s.policy.Check(now, load)
 		}
 		if refused != nil {
-			return t.audit(user, "proposal.refused", id, map[string]any{"code": refused.Code, "state": p.State})
+			return t.audit(user, "proposal.refused", id, map[string]any{"code": refused.Code, "state": p.State, "via": via})
 		}
-		return t.move(id, approval.Proposed, approval.Approved, user, "", map[string]any{"sum": p.Sum, "requester": p.Requester})
+		return t.move(id, approval.Proposed, approval.Approved, user, "", map[string]any{"sum": p.Sum, "requester": p.Requester, "via": via})
 	})
 	if err != nil {
 		return err
@@ -243,21 +247,29 @@ func (s *Store) Reject(ctx context.Context, id, user, reason string) (approval.S
 	return to, err
 }
 
-// Supersede ends the open proposals of a tunnel because newer evidence disagrees; except
-// names one that stays.
-func (s *Store) Supersede(ctx context.Context, tunnel, except, reason string) (int, error) {
+// Supersede ends the open proposals of a tunnel because newer evidence disagrees: those
+// that rest on another finding than the one given. A finding of "" agrees with none.
+func (s *Store) Supersede(ctx context.Context, tunnel, finding, reason string) (int, error) {
 	n := 0
 	err := s.tx(ctx, func(t *tx) error {
-		ids, err := t.ids(`SELECT id FROM proposals WHERE tunnel = ? AND state = ? AND id <> ?`, tunnel, string(approval.Proposed), except)
+		ids, err := t.ids(`SELECT id FROM proposals WHERE tunnel = ? AND state = ?`, tunnel, string(approval.Proposed))
 		if err != nil {
 			return err
 		}
+		n = 0
 		for _, id := range ids {
-			if err := t.move(id, approval.Proposed, approval.Superseded, "vpnbot", reason, nil); err != nil {
+			p, err := t.proposal(id)
+			if err != nil {
 				return err
 			}
+			if finding != "" && p.Finding.ID == finding {
+				continue
+			}
+			if err := t.move(id, approval.Proposed, approval.Superseded, "vpnbot", reason, map[string]any{"finding": finding}); err != nil {
+				return err
+			}
+			n++
 		}
-		n = len(ids)
 		return nil
 	})
 	if err == nil && n > 0 {
@@ -270,12 +282,15 @@ func (s *Store) Supersede(ctx context.Context, tunnel, except, reason string) (i
 func (s *Store) Expire(ctx context.Context) error {
 	var due int
 	now := s.now()
-	approvedBefore := us(now.Add(-s.policy.StartWithin))
-	if err := s.row(ctx, `SELECT count(*) FROM proposals WHERE (state = 'proposed' AND expires_at <= ?) OR (state = 'approved' AND approved_at <= ?)`, us(now), approvedBefore).Scan(&due); err != nil || due == 0 {
+	// What lies in the future was written before the clock jumped back (approval.Skew).
+	approvedBefore, future := us(now.Add(-s.policy.StartWithin)), us(now.Add(approval.Skew))
+	const late = `(state = 'approved' AND (approved_at <= ? OR approved_at > ?))`
+	const unanswered = `(state = 'proposed' AND (expires_at <= ? OR created_at > ?))`
+	if err := s.row(ctx, `SELECT count(*) FROM proposals WHERE `+unanswered+` OR `+late, us(now), future, approvedBefore, future).Scan(&due); err != nil || due == 0 {
 		return err
 	}
 	err := s.tx(ctx, func(t *tx) error {
-		ids, err := t.ids(`SELECT id FROM proposals WHERE state = 'proposed' AND expires_at <= ?`, us(now))
+		ids, err := t.ids(`SELECT id FROM proposals WHERE `+unanswered, us(now), future)
 		if err != nil {
 			return err
 		}
@@ -284,7 +299,7 @@ func (s *Store) Expire(ctx context.Context) error {
 				return err
 			}
 		}
-		ids, err = t.ids(`SELECT id FROM proposals WHERE state = 'approved' AND approved_at <= ?`, approvedBefore)
+		ids, err = t.ids(`SELECT id FROM proposals WHERE `+late, approvedBefore, future)
 		if err != nil {
 			return err
 		}
@@ -433,6 +448,9 @@ func (s *Store) Finish(ctx context.Context, id string, o playbooks.Outcome) (Pro
 // running commands too; requests and runs can be taken again. It returns the proposals
 // that became unknown.
 func (s *Store) Recover(ctx context.Context) ([]string, error) {
+	if err := s.register(ctx); err != nil {
+		return nil, err
+	}
 	var gone []string
 	err := s.each(ctx, `SELECT id FROM instances WHERE ended_at = 0 AND id <> ?`, func(r *sql.Rows) error {
 		var id string
@@ -557,14 +575,21 @@ func (s *Store) ProposalsOf(ctx context.Context, tunnel string, limit int) ([]Pr
 	return s.proposals(ctx, `tunnel = ? ORDER BY created_at DESC LIMIT ?`, tunnel, limit)
 }
 
+// UnknownUnseen are the proposals that became unknown within the last day and whose look
+// at the devices was not written down yet: the process that found them may have stopped too.
+func (s *Store) UnknownUnseen(ctx context.Context) ([]Proposal, error) {
+	return s.proposals(ctx, `state = 'unknown' AND ended_at > ? AND NOT EXISTS (SELECT 1 FROM messages WHERE k = 'unknown:' || proposals.id) ORDER BY created_at LIMIT 100`, us(s.now().Add(-24*time.Hour)))
+}
+
 type commandRow struct {
 	device, line, sum string
 	state             approval.CommandState
 	owner             string
+	claimedAt         time.Time
 }
 
 func (t *tx) commandStates(id string) ([]commandRow, error) {
-	rows, err := t.rows(`SELECT device, line, sum, state, owner FROM commands WHERE proposal = ? ORDER BY n`, id)
+	rows, err := t.rows(`SELECT device, line, sum, state, owner, claimed_at FROM commands WHERE proposal = ? ORDER BY n`, id)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -573,10 +598,11 @@ func (t *tx) commandStates(id string) ([]commandRow, error) {
 	for rows.Next() {
 		var c commandRow
 		var st string
-		if err := rows.Scan(&c.device, &c.line, &c.sum, &st, &c.owner); err != nil {
+		var claimed int64
+		if err := rows.Scan(&c.device, &c.line, &c.sum, &st, &c.owner, &claimed); err != nil {
 			return nil, err
 		}
-		c.state = approval.CommandState(st)
+		c.state, c.claimedAt = approval.CommandState(st), at(claimed)
 		out = append(out, c)
 	}
 	return out, rows.Err()

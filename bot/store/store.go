@@ -132,6 +132,31 @@ func (s *Store) open(ctx context.Context, path string) error {
 	})
 }
 
+// register keeps this process among the living: it takes its lock again when the server
+// lost it, and its place again when another process took it for dead meanwhile.
+func (s *Store) register(ctx context.Context) error {
+	if _, err := s.alive.alive(ctx, s.instance); err != nil {
+		return fmt.Errorf("store: keep this process registered: %w", err)
+	}
+	var ended int64
+	if err := s.row(ctx, `SELECT ended_at FROM instances WHERE id = ?`, s.instance).Scan(&ended); err == nil && ended == 0 {
+		return nil
+	}
+	return s.tx(ctx, func(t *tx) error {
+		return t.exec(`INSERT INTO instances (id, started_at) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET ended_at = 0`, s.instance, us(s.now()))
+	})
+}
+
+// ended tells whether a process was taken for dead; what it held was given up then.
+func (t *tx) ended(instance string) (bool, error) {
+	var at int64
+	err := t.row(`SELECT ended_at FROM instances WHERE id = ?`, instance).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return true, nil
+	}
+	return at != 0, err
+}
+
 // Close gives up this process's registration and closes the store. What it still held is
 // given up by the next Recover of whatever process.
 func (s *Store) Close() error {
