@@ -261,7 +261,7 @@ func validate(e slack.Event) map[string]string {
 // inbox deals with what was written down, until ctx ends.
 func (b *Bot) inbox(ctx context.Context) {
 	wake := b.store.Wake("inbox")
-	busy := make(chan struct{}, 32)
+	busy := make(chan struct{}, 128) // some wait for devices; clicks must not wait for them
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

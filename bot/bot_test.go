@@ -77,6 +77,14 @@ type network struct {
 	errs    map[string][]report.Error
 }
 
+func newNetwork() *network {
+	n := &network{watched: map[string]bool{}, state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}
+	for _, t := range tunnelNames {
+		n.state[t] = report.Up
+	}
+	return n
+}
+
 func (n *network) set(tunnel string, s report.State) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -242,10 +250,7 @@ func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *offic
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: &network{watched: map[string]bool{}, state: map[string]report.State{}, find: map[string]report.Finding{"london-lima": staleSA, "london-pap": lostFragments}, errs: map[string][]report.Error{}}}
-	for _, n := range tunnelNames {
-		o.net.state[n] = report.Up
-	}
+	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: newNetwork()}
 	o.cfg = o.config()
 	if change != nil {
 		change(&o.cfg)

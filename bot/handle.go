@@ -154,7 +154,7 @@ func (b *Bot) refused(a *ask, what string, err error) {
 func (b *Bot) target(a *ask, command, name string) (inventory.Tunnel, bool) {
 	c, _ := find(command)
 	if name == "" {
-		if a.Trigger != "" && a.Kind == "command" && b.pick(a, command, "", b.names(nil)) {
+		if a.Trigger != "" && a.Kind == "command" && b.pick(a, command, "", b.worstFirst(a.ctx)) {
 			return inventory.Tunnel{}, false
 		}
 		a.say("Which tunnel? %s", b.usage(c))
@@ -205,6 +205,19 @@ func (b *Bot) names(want func(inventory.Tunnel) bool) []string {
 		}
 	}
 	return out
+}
+
+// worstFirst are all tunnels' names, those that need attention first: a menu holds 100.
+func (b *Bot) worstFirst(ctx context.Context) []string {
+	rows, _, err := b.states(ctx, b.inv.Tunnels())
+	if err != nil {
+		return b.names(nil)
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Tunnel
+	}
+	return names
 }
 
 // pick asks by a modal which tunnel was meant; false when it could not be opened.

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ func (b *Bot) proposalOf(a *ask) (store.Proposal, bool) {
 		var m store.Message
 		m, err = b.store.Message(a.ctx, "proposal:"+p.ID)
 		// A quick click may come before Slack's answer to the post was written down.
-		for i := 0; err == nil && m.TS == "" && i < 60 && a.ctx.Err() == nil; i++ {
+		for i := 0; err == nil && m.TS == "" && i < 400 && a.ctx.Err() == nil; i++ {
 			time.Sleep(50 * time.Millisecond)
 			m, err = b.store.Message(a.ctx, "proposal:"+p.ID)
 		}
@@ -65,7 +66,13 @@ func (b *Bot) askReason(a *ask) {
 	if !ok {
 		return
 	}
-	if !b.mayReject(a, p) {
+	// The modal opens within three seconds of the click or never. When Slack is too slow to
+	// say who it was, it opens all the same: what is sent from it is looked up afresh.
+	quick, cancel := context.WithTimeout(a.ctx, time.Second)
+	defer cancel()
+	var no *approval.Refusal
+	if err := b.mayReject(quick, a, p, false); errors.As(err, &no) {
+		b.refused(a, p.ID, err)
 		return
 	}
 	if p.State != approval.Proposed {
@@ -79,21 +86,12 @@ func (b *Bot) askReason(a *ask) {
 }
 
 // mayReject: approvers may, and whoever asked may withdraw.
-func (b *Bot) mayReject(a *ask, p store.Proposal) bool {
-	for _, u := range p.Requesters() {
-		if u == a.User {
-			if err := b.may(a.ctx, a.User, a.Team, mayDiagnose, true); err != nil {
-				b.refused(a, p.ID, err)
-				return false
-			}
-			return true
-		}
+func (b *Bot) mayReject(ctx context.Context, a *ask, p store.Proposal, fresh bool) error {
+	right := mayApprove
+	if slices.Contains(p.Requesters(), a.User) {
+		right = mayDiagnose
 	}
-	if err := b.may(a.ctx, a.User, a.Team, mayApprove, true); err != nil {
-		b.refused(a, p.ID, err)
-		return false
-	}
-	return true
+	return b.may(ctx, a.User, a.Team, right, fresh)
 }
 
 func (b *Bot) reject(a *ask, proposal, reason string) {
@@ -105,7 +103,8 @@ func (b *Bot) reject(a *ask, proposal, reason string) {
 	if a.Channel == "" {
 		a.Channel = b.cfg.Slack.Channel // a modal stands in no channel
 	}
-	if !b.mayReject(a, p) {
+	if err := b.mayReject(a.ctx, a, p, true); err != nil {
+		b.refused(a, p.ID, err)
 		return
 	}
 	who := "by " + a.User

@@ -242,11 +242,15 @@ func PickTunnel(metadata string, names []string) View {
 		}
 		opts = append(opts, map[string]any{"text": plainText(n, 75), "value": cut(n, 150)})
 	}
+	label := "Tunnel"
+	if len(names) > len(opts) {
+		label = fmt.Sprintf("Tunnel (%d of %d, the worst first; or type its name)", len(opts), len(names))
+	}
 	return View{
 		"type": "modal", "callback_id": "pick.tunnel", "private_metadata": cut(metadata, 3000),
 		"title": plainText("Which tunnel?", 24), "submit": plainText("Go on", 24), "close": plainText("Cancel", 24),
 		"blocks": []any{
-			Block{"type": "input", "block_id": "tunnel", "label": plainText("Tunnel", 150),
+			Block{"type": "input", "block_id": "tunnel", "label": plainText(label, 150),
 				"element": map[string]any{"type": "static_select", "action_id": "tunnel", "options": opts, "placeholder": plainText("Choose a tunnel", 150)}},
 		},
 	}

@@ -85,7 +85,7 @@ func (s *Socket) hold(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	// Several readers: an event that waits for the disk must not keep the next one waiting.
-	for range 4 {
+	for range 16 {
 		wg.Go(func() {
 			for {
 				select {

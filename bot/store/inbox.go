@@ -17,18 +17,66 @@ type Request struct {
 	At   time.Time
 }
 
+// receipt is a request on its way into the inbox.
+type receipt struct {
+	key, kind, body string
+	fresh           bool
+	err             error
+	done            chan struct{}
+}
+
 // Receive writes a request down; fresh is false when its key was seen before. Only after
-// it returned may the request be acknowledged.
+// it returned may the request be acknowledged. Requests that come at the same time are
+// written in one transaction: acknowledgements are due within three seconds at any load.
 func (s *Store) Receive(ctx context.Context, key, kind string, body []byte) (fresh bool, err error) {
-	err = s.tx(ctx, func(t *tx) error {
-		n, err := t.count(`INSERT INTO inbox (k, kind, body, at) VALUES (?,?,?,?) ON CONFLICT (k) DO NOTHING`, key, kind, string(body), us(s.now()))
-		fresh = n == 1
-		return err
-	})
-	if fresh && err == nil {
-		s.signal("inbox")
+	r := &receipt{key: key, kind: kind, body: string(body), done: make(chan struct{})}
+	s.arrivals.Lock()
+	s.arrived = append(s.arrived, r)
+	first := len(s.arrived) == 1 && !s.writing
+	s.writing = s.writing || first
+	s.arrivals.Unlock()
+	if first {
+		s.writeArrived(context.WithoutCancel(ctx))
 	}
-	return fresh && err == nil, err
+	select {
+	case <-r.done:
+		return r.fresh, r.err
+	case <-ctx.Done():
+		return false, ctx.Err() // it may be written all the same; delivered again it is known
+	}
+}
+
+// writeArrived writes what arrived until nothing is left.
+func (s *Store) writeArrived(ctx context.Context) {
+	for {
+		s.arrivals.Lock()
+		batch := s.arrived
+		s.arrived = nil
+		s.writing = len(batch) > 0
+		s.arrivals.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		err := s.urgent(ctx, func(t *tx) error {
+			for _, r := range batch {
+				n, err := t.count(`INSERT INTO inbox (k, kind, body, at) VALUES (?,?,?,?) ON CONFLICT (k) DO NOTHING`, r.key, r.kind, r.body, us(s.now()))
+				if err != nil {
+					return err
+				}
+				r.fresh = n == 1
+			}
+			return nil
+		})
+		for _, r := range batch {
+			if err != nil {
+				r.fresh, r.err = false, err
+			}
+			close(r.done)
+		}
+		if err == nil {
+			s.signal("inbox")
+		}
+	}
 }
 
 // Seen tells whether a key was received before.

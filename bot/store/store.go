@@ -57,6 +57,14 @@ type Store struct {
 
 	mu    sync.Mutex
 	wakes map[string]chan struct{}
+
+	// One writer at a time in this process, in turn: SQLite's own wait is not fair. All but
+	// the inbox's queue at the door first, so that it waits for one other writer at most.
+	writer, door sync.Mutex
+
+	arrivals sync.Mutex // guards the two below
+	arrived  []*receipt
+	writing  bool // somebody writes what arrived
 }
 
 // ErrNotFound is returned when a named thing is not in the store.
@@ -222,6 +230,15 @@ type tx struct {
 const writersLock = 0x76706e62 // "vpnb"
 
 func (s *Store) tx(ctx context.Context, f func(*tx) error) error {
+	s.door.Lock()
+	defer s.door.Unlock()
+	return s.urgent(ctx, f)
+}
+
+// urgent is tx before all others of this process.
+func (s *Store) urgent(ctx context.Context, f func(*tx) error) error {
+	s.writer.Lock()
+	defer s.writer.Unlock()
 	raw, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("store: begin: %w", err)
