@@ -857,11 +857,9 @@ var natTDisabled = Condition{
 				nat = true
 				clues = append(clues, For(4, "a device that translates has no translation for ESP (protocol 50): NAT-T is not in use", at(esp...)...))
 			}
-			if x := saying(withID(evs, "713172"), "is behind a nat"); len(x) > 0 && hasAny(x[0].Text, "remote end is behind", "end is behind") && !hasAny(strings.ReplaceAll(strings.ToLower(x[0].Text), "is not behind", ""), "no nat") {
-				if behindNAT(x) {
-					nat = true
-					clues = append(clues, For(0.9, "an end is behind a NAT device", at(x...)...))
-				}
+			if x := behindNAT(withID(evs, "713172")); len(x) > 0 {
+				nat = true
+				clues = append(clues, For(0.9, "an end is behind a NAT device", at(x...)...))
 			}
 			if x := saying(evs, "udp tunnel(nat-t)", "udp-tunnel", "encapsulation mode: rcv'd: udp"); len(x) > 0 {
 				nat = true
@@ -949,14 +947,14 @@ var natTDisabled = Condition{
 	},
 }
 
-// behindNAT: the message says that an end is behind a NAT, not that none is.
-func behindNAT(evs []facts.Event) bool {
+// behindNAT returns the messages that say that an end is behind a NAT, not that none is.
+func behindNAT(evs []facts.Event) []facts.Event {
+	var out []facts.Event
 	for _, ev := range evs {
-		s := strings.ReplaceAll(strings.ToLower(ev.Text), "is not behind a nat", "")
-		s = strings.ReplaceAll(s, "is not behind", "")
+		s := strings.Join(strings.Fields(strings.ToLower(ev.Text)), " ")
 		if strings.Contains(s, "is behind a nat") {
-			return true
+			out = append(out, ev)
 		}
 	}
-	return false
+	return out
 }

@@ -242,7 +242,7 @@ var hairpinDisabled = Condition{
 			var turned []facts.Event
 			for _, ev := range withID(e.Device.Events, "110003", "106014", "106001", "106006", "106010", "106016", "106023", "106015") {
 				a, b := interfacesOf(ev.Text)
-				if a != "" && a == b && len(ev.Addrs) > 1 && ev.Addrs[0].IsPrivate() && ev.Addrs[1].IsPrivate() && (len(e.protected()) == 0 || e.touches(ev.Addrs[0]) || e.touches(ev.Addrs[1])) {
+				if a != "" && a == b && len(ev.Addrs) > 1 && ev.Addrs[0].IsPrivate() && (e.inPools(ev.Addrs[0]) || e.touches(ev.Addrs[0]) || e.touches(ev.Addrs[1]) || len(e.protected()) == 0 && ev.Addrs[1].IsPrivate()) {
 					turned = append(turned, ev)
 				}
 			}
@@ -286,6 +286,12 @@ var hairpinDisabled = Condition{
 		}
 		return out
 	},
+}
+
+// inPools tells whether an address is one of a client pool.
+func (e *End) inPools(a netip.Addr) bool {
+	c := e.Config()
+	return c != nil && slices.ContainsFunc(c.Pools, func(p facts.Pool) bool { return inPool(p, a) })
 }
 
 // touches tells whether an address lies in the far networks of this tunnel.

@@ -196,7 +196,7 @@ var udp4500Text = Condition{
 		nat := false
 		for _, e := range t.Ends {
 			evs := e.Events()
-			if x := saying(withID(evs, "713172"), "end is behind a nat"); len(x) > 0 {
+			if x := behindNAT(withID(evs, "713172")); len(x) > 0 {
 				nat = true
 				clues = append(clues, For(0.8, "a NAT is on the path, so the exchange moves to UDP 4500", at(x...)...))
 			}

@@ -28,68 +28,178 @@ func (t *Tunnel) phase2Works() []facts.Place {
 	return out
 }
 
-// both returns the crypto map entries of the two ends for each other; a static entry, or
-// where there is none the entries of dynamic maps.
+// entriesOf returns what an end proposes to its peer: the static crypto map entry, else the
+// profile of a tunnel interface, else the entries of dynamic maps.
+func (e *End) entriesOf() []facts.MapEntry {
+	m := e.Entries()
+	c := e.Config()
+	if len(m) > 0 || c == nil {
+		return m
+	}
+	for _, i := range c.Interfaces {
+		if i.Protection == "" || i.Shutdown || !e.Mine(i.TunnelDst) {
+			continue
+		}
+		for _, p := range c.Profiles {
+			if p.Kind == "ipsec" && p.Name == i.Protection {
+				m = append(m, profileEntry(p, i))
+			}
+		}
+	}
+	if len(m) > 0 {
+		return m
+	}
+	for _, x := range c.MapEntries {
+		if x.DynamicMap {
+			m = append(m, x)
+		}
+	}
+	return m
+}
+
+// profileEntry reads an IPsec profile of a tunnel interface as a crypto map entry without list.
+func profileEntry(p facts.Profile, i facts.Interface) facts.MapEntry {
+	m := facts.MapEntry{Map: p.Name, Peers: []netip.Addr{i.TunnelDst}, Place: p.Place, Places: map[string]facts.Place{}}
+	for _, a := range p.Attrs {
+		if a.No {
+			continue
+		}
+		switch a.Key {
+		case "set transform-set", "set ikev1 transform-set":
+			m.Transforms = strings.Fields(a.Value)
+			m.Places["transform"] = a.Place
+		case "set ikev2 ipsec-proposal":
+			m.Proposals = strings.Fields(a.Value)
+			m.Places["proposal"] = a.Place
+		case "set pfs":
+			m.PFS = a.Value
+			if m.PFS == "" {
+				m.PFS = "default"
+			}
+			m.Places["pfs"] = a.Place
+		case "set ikev2-profile", "set isakmp-profile":
+			m.Profile = a.Value
+		}
+	}
+	return m
+}
+
+// entries returns what the two ends propose to each other.
 func (t *Tunnel) entries() (a, b []facts.MapEntry) {
 	if len(t.Ends) != 2 {
 		return nil, nil
 	}
-	get := func(e *End) []facts.MapEntry {
-		if m := e.Entries(); len(m) > 0 || e.Config() == nil {
-			return m
-		}
-		var dyn []facts.MapEntry
-		for _, m := range e.Config().MapEntries {
-			if m.DynamicMap {
-				dyn = append(dyn, m)
-			}
-		}
-		return dyn
-	}
-	return get(t.Ends[0]), get(t.Ends[1])
+	return t.Ends[0].entriesOf(), t.Ends[1].entriesOf()
 }
 
-// transformsOf resolves an entry's transform sets to their algorithms; each set is one
-// sorted string with its mode.
-func transformsOf(c *facts.Config, m facts.MapEntry) (sets []string, where []facts.Place) {
+// offer is one combination of algorithms for the tunnel's data, as one sorted text.
+type offer struct {
+	text, name string
+	place      facts.Place
+}
+
+// offers resolves an entry's transform sets and IKEv2 proposals to what they offer, by IKE version.
+func offers(c *facts.Config, m facts.MapEntry) (v1, v2 []offer) {
+	ikev2 := slices.ContainsFunc(c.Profiles, func(p facts.Profile) bool { return p.Kind == "ikev2" && p.Name == m.Profile && m.Profile != "" })
 	for _, name := range m.Transforms {
 		for _, ts := range c.TransformSets {
 			if ts.Name != name {
 				continue
 			}
-			alg := slices.Clone(ts.Transforms)
-			slices.Sort(alg)
-			s := strings.Join(alg, " ")
-			if ts.Transport {
-				s += " transport"
+			var alg []string
+			for _, a := range ts.Transforms {
+				switch a = strings.TrimSuffix(strings.ToLower(a), "-128"); a {
+				case "esp-none", "none", "comp-lzs":
+				case "esp-256-aes", "esp-192-aes":
+					alg = append(alg, "esp-aes-"+a[4:7])
+				default:
+					alg = append(alg, a)
+				}
 			}
-			sets = append(sets, s)
-			where = append(where, ts.Place)
+			o := offer{together(alg, ts.Transport), name, ts.Place}
+			if ikev2 {
+				v2 = append(v2, o)
+			} else {
+				v1 = append(v1, o)
+			}
 		}
 	}
-	return sets, where
+	for _, name := range m.Proposals {
+		for _, p := range c.Proposals {
+			if p.Name != name || !p.IPsec {
+				continue
+			}
+			for _, enc := range p.Encryption {
+				enc = "esp-" + strings.TrimSuffix(strings.TrimPrefix(strings.Replace(strings.ToLower(enc), "aes-gcm", "gcm", 1), "esp-"), "-128")
+				if strings.Contains(enc, "gcm") || len(p.Integrity) == 0 {
+					v2 = append(v2, offer{together([]string{enc}, false), name, p.Place})
+					continue
+				}
+				for _, h := range p.Integrity {
+					alg := []string{enc}
+					switch h = strings.ToLower(h); h {
+					case "sha-1", "sha1", "sha":
+						alg = append(alg, "esp-sha-hmac")
+					case "null":
+					default:
+						alg = append(alg, "esp-"+strings.Replace(h, "sha-", "sha", 1)+"-hmac")
+					}
+					v2 = append(v2, offer{together(alg, false), name, p.Place})
+				}
+			}
+		}
+	}
+	return v1, v2
 }
 
-// transformsDiffer compares the transform sets of both ends' entries: 1 nothing is common,
-// -1 one is, 0 cannot be told.
+func together(alg []string, transport bool) string {
+	slices.Sort(alg)
+	s := strings.Join(alg, " ")
+	if transport {
+		s += " (transport mode)"
+	}
+	return s
+}
+
+// transformsDiffer compares what both ends' entries offer: 1 nothing is common, -1 something
+// is, 0 cannot be told.
 func transformsDiffer(t *Tunnel) (verdict int, text string, where []facts.Place) {
 	as, bs := t.entries()
 	for _, a := range as {
 		for _, b := range bs {
-			x, px := transformsOf(t.Ends[0].Config(), a)
-			y, py := transformsOf(t.Ends[1].Config(), b)
-			if len(x) == 0 || len(y) == 0 {
-				continue
+			a1, a2 := offers(t.Ends[0].Config(), a)
+			b1, b2 := offers(t.Ends[1].Config(), b)
+			for _, x := range [][2][]offer{{a1, b1}, {a2, b2}} {
+				if len(x[0]) == 0 || len(x[1]) == 0 {
+					continue
+				}
+				var ps []facts.Place
+				for _, o := range append(slices.Clone(x[0]), x[1]...) {
+					if !slices.Contains(ps, o.place) {
+						ps = append(ps, o.place)
+					}
+				}
+				if slices.ContainsFunc(x[0], func(o offer) bool { return slices.ContainsFunc(x[1], func(q offer) bool { return q.text == o.text }) }) {
+					return -1, "", ps
+				}
+				where = append(ps, place2(a, "transform"), place2(b, "transform"))
+				verdict = 1
+				text = fmt.Sprintf("%s offers %s, %s accepts %s", t.Ends[0].Label(), named(x[0]), t.Ends[1].Label(), named(x[1]))
 			}
-			where = append(slices.Clone(px), py...)
-			if slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) }) {
-				return -1, "", where
-			}
-			verdict = 1
-			text = fmt.Sprintf("%s offers %s, %s accepts %s", t.Ends[0].Label(), strings.Join(x, " or "), t.Ends[1].Label(), strings.Join(y, " or "))
 		}
 	}
 	return verdict, text, where
+}
+
+// named lists offers with the names of their sets.
+func named(os []offer) string {
+	var out []string
+	for _, o := range os {
+		if s := o.text + " (" + o.name + ")"; !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, " or ")
 }
 
 var transformMismatch = Condition{
@@ -113,6 +223,9 @@ var transformMismatch = Condition{
 			if x := saying(evs, "transform proposal not supported for identity", "phase 2 sa policy not acceptable", "invalidated proposal with error 256", "transform proposal (", "no matching ipsec proposal"); len(x) > 0 {
 				clues = append(clues, For(3.8, e.Label()+" refuses the transforms", at(x...)...))
 			}
+			if x := saying(evs, "failed to find a matching policyesp", "failed to find a matching policy esp", "policyesp: proposal"); len(x) > 0 {
+				clues = append(clues, For(4.2, e.Label()+" has no IPsec proposal like the one offered", at(x...)...))
+			}
 			if x := saying(withID(evs, "IKMP_MODE_FAILURE"), "quick mode"); len(x) > 0 {
 				clues = append(clues, For(1.6, "quick mode fails", at(x...)...))
 			}
@@ -125,8 +238,8 @@ var transformMismatch = Condition{
 			if x := saying(evs, "rcv'd: udp tunnel", "udp-tunnel", "udp tunnel(nat-t)"); len(x) > 0 {
 				clues = append(clues, Against(3, "the encapsulation differs: NAT-T is off at one end", at(x...)...))
 			}
-			if x := append(withID(evs, "713061"), saying(evs, "proxy identities not supported", "error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selector")...); len(x) > 0 {
-				clues = append(clues, Against(3.5, "the identities are refused, not the transforms", at(x...)...))
+			if x := append(withID(evs, "713061"), saying(evs, "proxy identities not supported", "error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selectors unacceptable", "no ipsec policy found for received ts")...); len(x) > 0 {
+				clues = append(clues, Against(6, "the identities are refused, not the transforms", at(x...)...))
 			}
 			if x := saying(evs, "un-encrypted no_proposal_chosen", "phase 1 failure"); len(x) > 0 && !done {
 				clues = append(clues, Against(3, "phase 1 is refused", at(x...)...))
@@ -153,21 +266,61 @@ var transformMismatch = Condition{
 			m.Next = append(m.Next, readAlso("both ends' crypto maps and transform sets", "names the algorithm that differs, and separates transform-set-mismatch from pfs-mismatch"))
 		}
 		for _, e := range t.Ends {
-			name, word := "<name>", "ikev1 "
-			if e.isIOS() || e.old() {
-				word = ""
+			if len(t.Ends) == 2 && len(e.entriesOf()) == 0 {
+				continue
 			}
-			if x := e.Entries(); len(x) > 0 && len(x[0].Transforms) > 0 {
-				name = x[0].Transforms[0]
-			}
-			key := "esp-aes-256"
-			if e.isIOS() {
-				key = "esp-aes 256"
-			}
-			m.Actions = append(m.Actions, advise(e, []string{"crypto ipsec " + word + "transform-set " + name + " " + key + " esp-sha-hmac"}, "use the set that the peer has; the strongest common one"))
+			m.Actions = append(m.Actions, e.offerAction(t.Other(e)))
 		}
 		return []Match{m}
 	},
+}
+
+// offerAction shows how an end gets a set that its peer has.
+func (e *End) offerAction(o *End) report.Action {
+	name, alg := "<name>", []string{"esp-aes-256", "esp-sha-hmac"}
+	v2 := false
+	if m := e.entriesOf(); len(m) > 0 {
+		if len(m[0].Transforms) > 0 {
+			name = m[0].Transforms[0]
+		} else if len(m[0].Proposals) > 0 {
+			name, v2 = m[0].Proposals[0], true
+		}
+	}
+	if o != nil && o.Config() != nil {
+		if m := o.entriesOf(); len(m) > 0 {
+			v1, x2 := offers(o.Config(), m[0])
+			for _, f := range append(v1, x2...) {
+				alg = strings.Fields(strings.TrimSuffix(f.text, " (transport mode)"))
+				break
+			}
+		}
+	}
+	step := "use the set that the peer has, the strongest common one; a new name beside the old one disturbs no other tunnel"
+	if v2 {
+		enc, hash := "aes-256", "sha-256"
+		for _, a := range alg {
+			if h, ok := strings.CutSuffix(strings.TrimPrefix(a, "esp-"), "-hmac"); ok {
+				hash = strings.Replace(strings.Replace(h, "sha2", "sha-2", 1), "sha5", "sha-5", 1)
+				if h == "sha" {
+					hash = "sha-1"
+				}
+			} else {
+				enc = strings.Replace(strings.TrimPrefix(a, "esp-"), "gcm", "aes-gcm", 1)
+			}
+		}
+		return advise(e, []string{"crypto ipsec ikev2 ipsec-proposal " + name, " protocol esp encryption " + enc, " protocol esp integrity " + hash}, step)
+	}
+	word := "ikev1 "
+	if e.isIOS() || e.old() {
+		word = ""
+	}
+	line := strings.Join(alg, " ")
+	if e.isIOS() {
+		for _, bits := range []string{"256", "192"} {
+			line = strings.ReplaceAll(strings.ReplaceAll(line, "esp-aes-"+bits, "esp-aes "+bits), "esp-gcm-"+bits, "esp-gcm "+bits)
+		}
+	}
+	return advise(e, []string{"crypto ipsec " + word + "transform-set " + name + " " + line}, step)
 }
 
 // groupOf normalises a PFS group; a bare set pfs takes the release's default.
@@ -237,7 +390,7 @@ var pfsMismatch = Condition{
 		for i, e := range t.Ends {
 			group := "<the peer's group>"
 			if o := t.Other(e); o != nil {
-				if x := o.Entries(); len(x) > 0 && x[0].PFS != "" {
+				if x := o.entriesOf(); len(x) > 0 && x[0].PFS != "" {
 					group = groupOf(o, x[0].PFS)
 				}
 			}
@@ -649,6 +802,7 @@ func (e *End) sifted() bool {
 
 var mapSequence = Condition{
 	ID: "crypto-map-sequence", Severity: report.Critical,
+	Prefer:    []string{"quick-mode-unanswered", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify crypto map sequence numbers",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -764,7 +918,7 @@ var mapNoPolicy = Condition{
 			if len(clues) == 0 {
 				continue
 			}
-			if x := e.phase2Up(); x {
+			if x := withID(e.Events(), "713042"); e.phase2Up() && !(e.Config() != nil && len(x) > 0 && len(x[0].Addrs) > 1 && !e.carries(x[0].Addrs[0], x[0].Addrs[1])) {
 				clues = append(clues, Against(3.5, "IPsec SAs with the peer exist"))
 			}
 			cmds := []string{"crypto map " + mapName + " interface " + iface}
