@@ -49,6 +49,10 @@ type emptyCapture struct {
 }
 
 func (e *End) emptyCaptures() []emptyCapture {
+	return ofBox(e, "empty captures", e.lookForEmptyCaptures)
+}
+
+func (e *End) lookForEmptyCaptures() []emptyCapture {
 	var out []emptyCapture
 	get := func(name string) *emptyCapture {
 		for i := range out {

@@ -15,6 +15,7 @@ type Index struct {
 	ike, ipsec, sessions, events, entries lookup
 	groups                                map[netip.Addr]*facts.TunnelGroup
 	own                                   map[netip.Addr]netip.Addr
+	made                                  map[string]any
 }
 
 // lookup are positions in one of the device's lists, ascending, by the peer that stands
@@ -28,7 +29,7 @@ const maxStray = 4 << 20
 // NewIndex sorts a device's facts by its peers.
 func NewIndex(d *facts.Device, peers []netip.Addr) *Index {
 	x := &Index{Peers: make(map[netip.Addr]bool, len(peers)), ike: lookup{}, ipsec: lookup{}, sessions: lookup{}, events: lookup{}, entries: lookup{},
-		groups: map[netip.Addr]*facts.TunnelGroup{}, own: map[netip.Addr]netip.Addr{}}
+		groups: map[netip.Addr]*facts.TunnelGroup{}, own: map[netip.Addr]netip.Addr{}, made: map[string]any{}}
 	for _, p := range peers {
 		x.Peers[p] = true
 	}
@@ -150,4 +151,15 @@ func (e *End) mineAnd(none bool) []netip.Addr {
 		out = append(out, netip.Addr{})
 	}
 	return out
+}
+
+// ofBox makes what depends on the device alone once for all its tunnels.
+func ofBox[T any](e *End, what string, look func() T) T {
+	x := e.index()
+	if v, ok := x.made[what]; ok {
+		return v.(T)
+	}
+	v := look()
+	x.made[what] = v
+	return v
 }

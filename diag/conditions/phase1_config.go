@@ -407,24 +407,26 @@ var isakmpPortInUse = Condition{
 	Look: func(t *Tunnel) []Match {
 		var out []Match
 		for _, e := range t.Ends {
-			var clues []Clue
-			if x := saying(e.Device.Events, "ikereceiverinit", "62465 in use"); len(x) > 0 {
-				clues = append(clues, For(4.6, "ISAKMP could not bind to its port", at(x...)...))
-			}
-			for _, o := range e.Device.Outputs {
-				for _, l := range o.Text {
-					if hasAny(l.Text, "ikereceiverinit", "62465 in use") {
-						clues = append(clues, For(4.6, "ISAKMP could not bind to its port", facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text}))
+			clues := ofBox(e, "isakmp-port-in-use", func() (clues []Clue) {
+				if x := saying(e.Device.Events, "ikereceiverinit", "62465 in use"); len(x) > 0 {
+					clues = append(clues, For(4.6, "ISAKMP could not bind to its port", at(x...)...))
+				}
+				for _, o := range e.Device.Outputs {
+					for _, l := range o.Text {
+						if hasAny(l.Text, "ikereceiverinit", "62465 in use") {
+							clues = append(clues, For(4.6, "ISAKMP could not bind to its port", facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text}))
+						}
 					}
 				}
-			}
-			if c := e.Config(); c != nil {
-				for _, n := range c.NAT {
-					if n.Form == "static" && n.Interface && hasAny(n.Place.Text, " udp ") && hasAny(n.Place.Text, " 500 ", " isakmp ", " 4500 ") {
-						clues = append(clues, For(3.4, "a static translation takes the interface's UDP 500 or 4500 away from IKE", n.Place))
+				if c := e.Config(); c != nil {
+					for _, n := range c.NAT {
+						if n.Form == "static" && n.Interface && hasAny(n.Place.Text, " udp ") && hasAny(n.Place.Text, " 500 ", " isakmp ", " 4500 ") {
+							clues = append(clues, For(3.4, "a static translation takes the interface's UDP 500 or 4500 away from IKE", n.Place))
+						}
 					}
 				}
-			}
+				return clues
+			})
 			if len(clues) == 0 {
 				continue
 			}

@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -649,54 +650,92 @@ var aclOverlap = Condition{
 			if c == nil {
 				continue
 			}
-			for i, a := range c.MapEntries {
-				for _, b := range c.MapEntries[i+1:] {
-					if a.Map != b.Map || a.DynamicMap || b.DynamicMap || a.ACL == "" || b.ACL == "" || a.ACL == b.ACL || slices.ContainsFunc(a.Peers, func(p netip.Addr) bool { return slices.Contains(b.Peers, p) }) {
-						continue
-					}
-					lo, hi := a, b
-					if lo.Sequence > hi.Sequence {
-						lo, hi = hi, lo
-					}
-					// The tunnel that loses its traffic has the finding; a map whose peers this tunnel does not name is another's.
-					if !slices.ContainsFunc(hi.Peers, e.Mine) && e.Peer.IsValid() {
-						continue
-					}
-					x, okx := networks(c, lo.ACL)
-					y, oky := networks(c, hi.ACL)
-					if !okx || !oky {
-						continue
-					}
-					for _, m := range x {
-						for _, n := range y {
-							if !m.src.Overlaps(n.src) || !m.dst.Overlaps(n.dst) {
-								continue
-							}
-							// A narrow entry before a wide one is a right order.
-							if m.src.Bits() >= n.src.Bits() && m.dst.Bits() >= n.dst.Bits() && (m.src.Bits() > n.src.Bits() || m.dst.Bits() > n.dst.Bits()) || carved(c, lo.ACL, n) {
-								continue
-							}
-							clues := []Clue{For(4, fmt.Sprintf("sequence %d takes %s to %s, which sequence %d also protects", lo.Sequence, m.src, m.dst, hi.Sequence), m.place, n.place)}
-							if e.flowsBothWays(n) {
-								clues = append(clues, Against(4, "this pair of networks is encrypted both ways in this tunnel"))
-							} else if f := e.counters(); f.ok && f.encaps == 0 {
-								clues = append(clues, For(1, "this peer's entry encapsulates nothing", place(f.sa, "encaps")))
-							} else if f.ok && f.encaps > 0 && f.decaps > 0 {
-								clues = append(clues, Against(2, "the tunnel carries traffic both ways"))
-							}
-							out = append(out, Match{Key: fmt.Sprintf("%s %s %d %d", e.Label(), lo.Map, lo.Sequence, hi.Sequence), Clues: clues,
-								Title:       fmt.Sprintf("Crypto access lists %s and %s on %s overlap: traffic takes the wrong tunnel", lo.ACL, hi.ACL, e.Label()),
-								Explanation: fmt.Sprintf("In crypto map %s the lower sequence %d (%s) wins for %s to %s, so traffic meant for sequence %d (%s) goes to the other peer.", lo.Map, lo.Sequence, lo.ACL, n.src, n.dst, hi.Sequence, hi.ACL),
-								Actions:     []report.Action{advise(e, nil, fmt.Sprintf("narrow %s to what its own peer has, or give the narrower entry the lower sequence number", lo.ACL))}})
-							goto next
-						}
-					}
-				next:
+			for _, o := range ofBox(e, "crypto-acl-overlap", func() []crossing { return overlaps(c) }) {
+				// The tunnel that loses its traffic has the finding; a map whose peers this tunnel does not name is another's.
+				if !slices.ContainsFunc(o.hi.Peers, e.Mine) && e.Peer.IsValid() {
+					continue
 				}
+				lo, hi, m, n := o.lo, o.hi, o.m, o.n
+				clues := []Clue{For(4, fmt.Sprintf("sequence %d takes %s to %s, which sequence %d also protects", lo.Sequence, m.src, m.dst, hi.Sequence), m.place, n.place)}
+				if e.flowsBothWays(n) {
+					clues = append(clues, Against(4, "this pair of networks is encrypted both ways in this tunnel"))
+				} else if f := e.counters(); f.ok && f.encaps == 0 {
+					clues = append(clues, For(1, "this peer's entry encapsulates nothing", place(f.sa, "encaps")))
+				} else if f.ok && f.encaps > 0 && f.decaps > 0 {
+					clues = append(clues, Against(2, "the tunnel carries traffic both ways"))
+				}
+				out = append(out, Match{Key: fmt.Sprintf("%s %s %d %d", e.Label(), lo.Map, lo.Sequence, hi.Sequence), Clues: clues,
+					Title:       fmt.Sprintf("Crypto access lists %s and %s on %s overlap: traffic takes the wrong tunnel", lo.ACL, hi.ACL, e.Label()),
+					Explanation: fmt.Sprintf("In crypto map %s the lower sequence %d (%s) wins for %s to %s, so traffic meant for sequence %d (%s) goes to the other peer.", lo.Map, lo.Sequence, lo.ACL, n.src, n.dst, hi.Sequence, hi.ACL),
+					Actions:     []report.Action{advise(e, nil, fmt.Sprintf("narrow %s to what its own peer has, or give the narrower entry the lower sequence number", lo.ACL))}})
 			}
 		}
 		return out
 	},
+}
+
+// crossing: the entry with the lower sequence takes n's traffic by its line m.
+type crossing struct {
+	lo, hi *facts.MapEntry
+	m, n   network
+}
+
+// maxOverlaps bounds what a map of entries that all overlap gives.
+const maxOverlaps = 1000
+
+// overlaps finds the pairs of entries of one map whose lists intersect, one line for each
+// pair. Lines are compared along their remote networks in order, where only those that
+// contain one another stand together.
+func overlaps(c *facts.Config) []crossing {
+	type item struct {
+		n     network
+		entry *facts.MapEntry
+	}
+	var items []item
+	for i := range c.MapEntries {
+		m := &c.MapEntries[i]
+		if m.DynamicMap || m.ACL == "" {
+			continue
+		}
+		list, ok := networks(c, m.ACL)
+		for _, n := range list {
+			if ok {
+				items = append(items, item{n, m})
+			}
+		}
+	}
+	// A network comes right before those that lie in it.
+	slices.SortStableFunc(items, func(a, b item) int {
+		return cmp.Or(a.n.dst.Addr().Compare(b.n.dst.Addr()), cmp.Compare(a.n.dst.Bits(), b.n.dst.Bits()))
+	})
+	var out []crossing
+	seen := map[[2]*facts.MapEntry]bool{}
+	var open []item // those that contain the present one
+	for _, x := range items {
+		open = slices.DeleteFunc(open, func(o item) bool { return !o.n.dst.Overlaps(x.n.dst) })
+		for _, o := range open {
+			lo, hi := o, x
+			if lo.entry.Sequence > hi.entry.Sequence {
+				lo, hi = hi, lo
+			}
+			pair := [2]*facts.MapEntry{lo.entry, hi.entry}
+			if lo.entry == hi.entry || seen[pair] || lo.entry.Map != hi.entry.Map || lo.entry.ACL == hi.entry.ACL || !lo.n.src.Overlaps(hi.n.src) ||
+				slices.ContainsFunc(lo.entry.Peers, func(p netip.Addr) bool { return slices.Contains(hi.entry.Peers, p) }) {
+				continue
+			}
+			m, n := lo.n, hi.n
+			// A narrow entry before a wide one is a right order.
+			if m.src.Bits() >= n.src.Bits() && m.dst.Bits() >= n.dst.Bits() && (m.src.Bits() > n.src.Bits() || m.dst.Bits() > n.dst.Bits()) || carved(c, lo.entry.ACL, n) {
+				continue
+			}
+			seen[pair] = true
+			if out = append(out, crossing{lo.entry, hi.entry, m, n}); len(out) >= maxOverlaps {
+				return out
+			}
+		}
+		open = append(open, x)
+	}
+	return out
 }
 
 // carved: a deny line of the list takes the part out.

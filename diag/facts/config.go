@@ -35,6 +35,9 @@ type Config struct {
 	Pools         []Pool
 	AAAServers    []AAAServer
 	Settings      []Setting // one-line settings by key: see Setting
+
+	lists  map[string]int // places in ACLs by name, made when asked
+	listed int
 }
 
 // ConfigLine is a line of the configuration; Parent is the index of the line it stands under, -1 at top level.
@@ -315,12 +318,24 @@ func (c *Config) Setting(key string) (Setting, bool) {
 	return Setting{}, false
 }
 
-// ACL returns the access list of that name; ASA names are case-sensitive.
+// ACL returns the access list of that name; ASA names are case-sensitive. Not for use by
+// several goroutines at once.
 func (c *Config) ACL(name string) *ACL {
 	if c == nil {
 		return nil
 	}
-	for i := range c.ACLs {
+	if c.lists == nil {
+		c.lists = map[string]int{}
+	}
+	for ; c.listed < len(c.ACLs); c.listed++ {
+		if _, ok := c.lists[c.ACLs[c.listed].Name]; !ok {
+			c.lists[c.ACLs[c.listed].Name] = c.listed
+		}
+	}
+	if i, ok := c.lists[name]; ok && i < len(c.ACLs) && c.ACLs[i].Name == name {
+		return &c.ACLs[i]
+	}
+	for i := range c.ACLs { // not there, or the lists were put in another order since
 		if c.ACLs[i].Name == name {
 			return &c.ACLs[i]
 		}
