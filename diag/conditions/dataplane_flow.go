@@ -95,7 +95,8 @@ func (t *Tunnel) espLost() []Clue {
 		}
 		switch {
 		case o == nil:
-			clues = append(clues, For(1.6, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			// One end alone cannot tell a lost packet from a silent far side: esp-one-way says so.
+			clues = append(clues, For(0.8, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
 		default:
 			g := o.counters()
 			if g.ok && g.decaps == 0 && g.encaps > 0 {
@@ -234,12 +235,22 @@ var noReturnText = Condition{
 		side, who := "", ""
 		for _, e := range t.Ends {
 			f := e.counters()
+			if f.ok && f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1 {
+				if x := t.said("default gateway", "outgoing 0", "sends nothing", "no answer from the server", "standardgateway", "default-gateway"); len(x) > 0 {
+					side = e.PeerLabel()
+					clues = append(clues, For(2.6, "the far side says that it receives and its host does not answer", x...), For(1, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				}
+			}
 			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
 				continue
 			}
 			o := t.Other(e)
 			side = e.Label()
-			clues = append(clues, For(1.6, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			w := 1.6
+			if o == nil && e.Config() == nil {
+				w = 1 // without its configuration NAT, routes and lists explain it as well
+			}
+			clues = append(clues, For(w, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
 			if o != nil {
 				if g := o.counters(); g.ok && g.encaps > 0 && g.decaps == 0 {
 					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", place(g.sa, "decaps")))

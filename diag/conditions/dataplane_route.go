@@ -70,6 +70,9 @@ var routeMissing = Condition{
 					cl = For(3.2, fmt.Sprintf("no route and no default route covers %s", n.dst), n.place, p)
 				}
 				m.Clues = append(m.Clues, cl)
+				if x := e.siblings(n.dst); len(x) > 0 && !ok {
+					m.Clues = append(m.Clues, For(0.8, "the other remote networks have static routes", x...))
+				}
 				if !gone.IsValid() {
 					gone, wrong = n.dst, h
 				}
@@ -98,6 +101,9 @@ var routeMissing = Condition{
 			}
 			if x := withID(e.Events(), "713258"); len(x) > 0 {
 				m.Clues = append(m.Clues, For(weight(configured, 2, 3.6), "phase 1 and phase 2 are on different interfaces: the peer is reached by another line since", at(x...)...))
+			}
+			if x := e.notInTable(); len(x) > 0 {
+				m.Clues = append(m.Clues, For(weight(configured, 1, 3), "the routing table has no entry for it", x...))
 			}
 			for _, tr := range e.tracesOf() {
 				if ph, ok := stoppedAt(tr); ok && (hasAny(ph.Type, "route-lookup") || hasAny(tr.DropReason, "no-route")) {
@@ -153,6 +159,39 @@ var routeMissing = Condition{
 		}
 		return out
 	},
+}
+
+// siblings are the static routes of this device's other protected far networks.
+func (e *End) siblings(missing netip.Prefix) []facts.Place {
+	c := e.Config()
+	var out []facts.Place
+	for _, r := range c.Routes {
+		if r.Prefix.Bits() > 0 && !r.Prefix.Contains(missing.Addr()) && !e.Mine(r.Prefix.Addr()) && r.Prefix.Bits() < 32 && len(out) < 3 {
+			out = append(out, r.Place)
+		}
+	}
+	return out
+}
+
+// notInTable finds questions for a route to a far network that were answered with none.
+func (e *End) notInTable() []facts.Place {
+	var out []facts.Place
+	for _, o := range e.Device.Outputs {
+		if !strings.HasPrefix(o.Command, "show ip route ") && !strings.HasPrefix(o.Command, "show route ") {
+			continue
+		}
+		f := strings.Fields(o.Command)
+		a, err := netip.ParseAddr(f[len(f)-1])
+		if err != nil || !e.touches(a) {
+			continue
+		}
+		for _, l := range o.Text {
+			if hasAny(l.Text, "not in table") {
+				out = append(out, facts.Place{Source: o.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)})
+			}
+		}
+	}
+	return out
 }
 
 // netMask writes a network with its mask, a host too.
@@ -247,7 +286,10 @@ var hairpinDisabled = Condition{
 				}
 			}
 			if len(turned) > 0 {
-				m.Clues = append(m.Clues, For(weight(configured, 2.2, 3.4), "packets that must leave by the interface they came in on are dropped", at(turned...)...))
+				m.Clues = append(m.Clues, For(weight(configured, 2.2, 3.6), "packets that must leave by the interface they came in on are dropped", at(turned...)...))
+				if c != nil && !c.Partial && !configured {
+					m.Clues = append(m.Clues, For(1.4, "same-security-traffic permit intra-interface does not stand in the configuration", c.Place))
+				}
 			}
 			for _, ct := range e.Device.Counters {
 				if ct.Group == "asp-drop" && hasAny(ct.Name+" "+ct.Text, "same-security", "sp-security-failed") && ct.Value > 0 {

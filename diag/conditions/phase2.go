@@ -765,8 +765,9 @@ var entryIncomplete = Condition{
 			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete"), withID(e.Events(), "713223", "713224")...)
 			found := false
 			if c != nil {
-				for _, m := range c.MapEntries {
-					if m.DynamicMap || m.Dynamic != "" {
+				cut := cutInMap(c)
+				for i, m := range c.MapEntries {
+					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 {
 						continue
 					}
 					if e.Peer.IsValid() && len(m.Peers) > 0 && !slices.ContainsFunc(m.Peers, e.Mine) {
@@ -820,6 +821,19 @@ var entryIncomplete = Condition{
 		}
 		return out
 	},
+}
+
+// cutInMap: the configuration has no end and its last lines are those of a crypto map, so
+// that the last entry, and the binding of the map, may only be missing in the text.
+func cutInMap(c *facts.Config) bool {
+	if c.Complete || len(c.Lines) == 0 {
+		return false
+	}
+	l := c.Lines[len(c.Lines)-1]
+	if l.Parent >= 0 && l.Parent < len(c.Lines) {
+		l = c.Lines[l.Parent]
+	}
+	return (strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ")) && !strings.Contains(l.Text, " interface ")
 }
 
 // sifted: every configuration text at hand was filtered line by line, so that a line that
@@ -921,7 +935,7 @@ var mapNoPolicy = Condition{
 					clues = append(clues, Against(0.6, "seen once only"))
 				}
 			}
-			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) {
+			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) && !cutInMap(c) && !e.sifted() {
 				maps := map[string]facts.MapEntry{}
 				for _, m := range c.MapEntries {
 					if !m.DynamicMap {
