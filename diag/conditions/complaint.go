@@ -30,6 +30,7 @@ const (
 	fewUsers                       // the first ones connect, the next do not
 	sameLAN                        // the user's own network has the range of the office
 	breaksOff                      // it connects and is lost later
+	dupAcks                        // a capture described: duplicate ACKs, nothing sent again
 )
 
 // complaints are what a bundle's notes say, read once.
@@ -61,7 +62,7 @@ var fails = []string{
 }
 
 var wants = []want{
-	{noInternet, [][]string{{"internet", " google", " websites ", " web sites ", " web pages ", " webpages ", " websites", " webseite", " surf", " browse ", " browsing ", " browser", " sites web ", " navegar ", " naviguer ", " páginas ", " public sites ", " youtube ", " web browsing ", " outside world ", " world wide web ", " external sites ", " news site"}, fails},
+	{noInternet, [][]string{{"internet", " google", " website", " web site", " web page", " webpage", " web ", "8.8.8.8", "1.1.1.1", " webseite", " surf", " browse ", " browsing ", " browser", " sites web ", " navegar ", " naviguer ", " páginas ", " public sites ", " youtube ", " web browsing ", " outside world ", " world wide web ", " external sites ", " news site"}, fails},
 		[]string{" over the internet ", " internet explorer ", " from the internet ", " from internet ", " über das internet ", " aus dem internet ", " through the internet ", " via internet", " desde internet", " depuis internet"}},
 	{namesFail, [][]string{{" by name", " names ", " name resolution ", " dns ", " hostname", " host name", " resolve", " resolving ", " name of ", " by their name", " server name", " with the name ",
 		" namensauflösung ", " auflös", " aufgelöst", " namen ", " per name", " über namen", " servernamen ", " hostnamen ", " noms ", " par nom ", " par son nom", " résol", " résou", " nom d", " leur nom ", " nombres ", " por nombre ", " resuelv", " resolver ", " resolución ", " nombre de"}, fails},
@@ -72,14 +73,16 @@ var wants = []want{
 		[]string{" only ", " nur ", " seulement ", " uniquement ", " solo ", " sólo ", " office printer", " works at home", " works from home", " von zu hause", " from home", " in the office", " im büro", " au bureau", " company network", " internet", " depuis la maison", " desde casa"}},
 	{onlyLocal, [][]string{{" inside ", " internal ", " intern", " corporate ", " company network", " office network", " firmennetz", " server", " anything", " any host", " any network", " everything ", " nothing ", " nichts ", " rien ", " nada ", " interne", " interno", " réseau d'entreprise", " red corporativa", " lan behind", " netz dahinter"}, {" reach", " erreich", " ping", " answer", " antwort", " respond", " répond", " joindre", " accéder", " alcanz", " acced", " access", " respons", " zugreif", " zugriff"}, fails},
 		nil},
-	{slowness, [][]string{{" slow", " sluggish ", " latency ", " langsam", " träge", " lent ", " lente ", " lents ", " lentes ", " lenteur", " lento", " lenta", " lentitud", " takes ages ", " crawl", " laggy ", " lags ", " latenz", " zäh", " high ping", " minutes to open ", " seconds to open ", " schnecken", " latencia", " latence", " delay", " tarda"}}, []string{" not slow ", " nicht langsam ", " slowly dies "}},
+	{slowness, [][]string{{" slow", " sluggish ", " latency ", " langsam", " träge", " lent ", " lente ", " lents ", " lentes ", " lenteur", " lento", " lenta", " lentitud", " takes ages ", " crawl", " lag", " latenz", " zäh", " high ping", " minutes to open ", " seconds to open ", " schnecken", " latencia", " latence", " delay", " tarda"}}, []string{" not slow ", " nicht langsam ", " slowly dies "}},
 	{hanging, [][]string{{" hang", " stall", " freez", " hängt ", " hängen ", " bleibt stehen ", " bloqu", " cuelga", " big file", " large file", " große datei", " grosse datei", " gros fichier", " archivos grandes", " archivo grande", " file transfers ", " abgebrochen"}}, nil},
-	{oneSite, [][]string{{" hotel", " guest wi", " guest wlan", " guest net", " gast-wlan", " gäste", " wi-fi of ", " wifi of ", " customer", " kunde", " client site", " chez le client", " hôtel", " cliente", " airport", " flughafen", " aéroport", " aeropuerto", " café", " cafe ", " train", " trade fair", " messe", " campus", " university", " hospital", " one site", " this site", " one location", " one place", " this place", " there only", " nur von ", " only from ", " from one ", " uniquement depuis", " seulement depuis", " sólo desde", " solo desde", " branch only", " partner's network", " partner network", " other places", " elsewhere", " anderswo", " woanders", " überall sonst", " ailleurs ", " otro sitio", " otros sitios", " from everywhere else", " everywhere else ", " other network", " anderen netz", " autre réseau", " otra red", " mobile hotspot", " phone hotspot", " handy-hotspot", " from home", " at home", " von zu hause", " zu hause", " depuis la maison", " chez moi", " desde casa", " en casa", " conference"}}, nil},
+	{oneSite, [][]string{{" hotel", " at the customer", " at a customer", " customer's ", " beim kunden", " im kundennetz", " en el cliente", " guest network", " guest wi", " guest wlan", " guest net", " gast-wlan", " gäste", " wi-fi of ", " wifi of ", " client site", " chez le client", " hôtel", " airport", " flughafen", " aéroport", " aeropuerto", " café", " cafe ", " train", " trade fair", " messe", " campus", " university", " hospital", " one site", " this site", " one location", " one place", " this place", " there only", " nur von ", " only from ", " from one ", " uniquement depuis", " seulement depuis", " sólo desde", " solo desde", " branch only", " partner's network", " partner network", " other places", " elsewhere", " anderswo", " woanders", " überall sonst", " ailleurs ", " otro sitio", " otros sitios", " from everywhere else", " everywhere else ", " other network", " anderen netz", " autre réseau", " otra red", " mobile hotspot", " phone hotspot", " handy-hotspot", " from home", " at home", " von zu hause", " zu hause", " depuis la maison", " chez moi", " desde casa", " en casa", " conference"}}, nil},
 	{overTCP, [][]string{{" tcp 10000", " tcp port 10000", " tcp/10000", " ipsec over tcp", " ipsec/tcp", " ipsec über tcp", " ipsec-over-tcp", " ipsec sur tcp", " ipsec sobre tcp", " over tcp ", " über tcp ", " sur tcp ", " sobre tcp ", " ctcp ", " 10000/tcp", " tcp tunnel"}}, nil},
 	{dataCard, [][]string{{" umts", " 3g ", " 3g-", " 3g.", " data card", " datacard", " datenkarte", " surfstick", " surf stick", " wwan", " mobile broadband", " clé 3g", " clef 3g", " módem usb", " modem usb", " usb modem", " usb stick", " usb-stick", " hsdpa", " hspa", " lte-stick", " lte stick", " lte card", " mobilfunk", " tarjeta de datos", " carte de données", " modem 3g", " módem 3g", " usb-modem", " dongle", " sim card", " air card", " aircard"}}, nil},
 	{windows7, [][]string{{" windows 7", " win7", " win 7", " windows7", " 6.1.7600", " 6.1.7601"}}, nil},
 	{fewUsers, [][]string{{" first three ", " three users", " three people", " three colleagues", " three connections", " only three ", " fourth ", " more than three ", " drei benutzer", " ersten drei ", " nur drei ", " vierte", " mehr als drei ", " trois premiers", " trois utilisateurs", " quatrième", " plus de trois ", " tres usuarios", " tres primeros", " cuarto ", " más de tres ", " 3 users", " 3 people ", " first 3 ", " 4th ", " first two ", " second device", " same account", " same user", " simultane", " gleichzeitig", " simultané", " at the same time", " en même temps", " al mismo tiempo", " concurrent"}}, nil},
 	{sameLAN, [][]string{{" same range", " same network", " same subnet", " same address range", " also uses ", " also has ", " gleiche netz", " gleichen netz", " selbe netz", " selben netz", " selben adress", " gleiche adress", " gleichen adress", " même réseau", " même plage", " même adress", " misma red", " mismo rango", " misma subred", " überschneid", " überlapp", " overlap", " chevauch", " solap"}}, nil},
+	{breaksOff, [][]string{{" minuten ", " minutes ", " minutos ", " stunden ", " hours "}, {" nach ", " after ", " au bout ", " après ", " tras ", " después ", " later"}}, []string{" every ", " alle "}},
+	{dupAcks, [][]string{{" duplicate ack", " dup ack", " dupack", " doppelte ack", " acks duplic", " ack duplic", " acks dupliqu", " ack dupliqu", " never retransmitted", " not retransmitted", " nie wiederholt", " never resent", " no retransmission", " jamais retransmis", " nunca se retransmite", " nunca retransmit"}}, nil},
 	{breaksOff, [][]string{{" after a while", " after some time", " after some minutes", " after a few minutes", " after about ", " minutes later", " nach einigen minuten", " nach ein paar minuten", " nach einer weile", " nach kurzer zeit", " nach etwa ", " nach ca", " au bout de ", " après quelques ", " al cabo de ", " a los pocos ", " después de unos ", " then drops", " drops after", " disconnects", " bricht ab", " reißt ab", " abbruch", " verbindungsabbr", " coupure", " se corta", " falls over", " kicked out", " connection is lost ", " connection lost ", " is lost ", " getting lost"}}, nil},
 }
 
@@ -143,6 +146,17 @@ func (c *complaints) naming(words ...string) []facts.Place {
 	return out
 }
 
+// mentioning returns the places of clauses with one of the words.
+func (c *complaints) mentioning(words ...string) []facts.Place {
+	var out []facts.Place
+	for _, cl := range c.clause {
+		if slices.ContainsFunc(words, func(s string) bool { return strings.Contains(cl.text, s) }) {
+			out = append(out, cl.place)
+		}
+	}
+	return out
+}
+
 // paragraphs joins notes that stand in lines one after the other: mail programs break sentences.
 func paragraphs(notes []facts.Note) [][]facts.Note {
 	var out [][]facts.Note
@@ -160,6 +174,9 @@ func paragraphs(notes []facts.Note) [][]facts.Note {
 var conjunctions = strings.NewReplacer(" but ", "\x00", " aber ", "\x00", " mais ", "\x00", " pero ", "\x00", " while ", "\x00", " whereas ", "\x00", " während ", "\x00", " jedoch ", "\x00", " however ", "\x00", " alors que ", "\x00", " mientras ", "\x00", " sondern ", "\x00",
 	", ", "\x00", "; ", "\x00", ". ", "\x00", "! ", "\x00", "? ", "\x00", ": ", "\x00", " - ", "\x00", " – ", "\x00", " — ", "\x00", " (", "\x00", ") ", "\x00")
 
+// quotes are marks that would hide a word's edge; they are replaced by as many bytes.
+var quotes = strings.NewReplacer("\"", " ", "„", "   ", "“", "   ", "”", "   ", "«", "  ", "»", "  ", "’", "'  ", "‘", "   ")
+
 // clauses divides a paragraph; each has the line on which it begins.
 func clauses(notes []facts.Note) []clause {
 	var b strings.Builder
@@ -172,6 +189,7 @@ func clauses(notes []facts.Note) []clause {
 	text := b.String()
 	var out []clause
 	at := 0
+	text = quotes.Replace(text)
 	for _, part := range strings.Split(conjunctions.Replace(text), "\x00") {
 		t := strings.Trim(part, " .,;:!?\"'()*>-")
 		if t == "" {
@@ -185,7 +203,7 @@ func clauses(notes []facts.Note) []clause {
 			line++
 		}
 		at += len(t)
-		out = append(out, clause{text: " " + strings.ReplaceAll(t, "’", "'") + " ", place: notes[line].Place})
+		out = append(out, clause{text: " " + t + " ", place: notes[line].Place})
 	}
 	return out
 }

@@ -47,6 +47,16 @@ var tunnelHealthy = Condition{
 					}
 				}
 			}
+			if both > 0 || !ok || !IsUp(sa) {
+				continue
+			}
+			for _, x := range e.Sessions() {
+				if x.BytesTx > 0 && x.BytesRx > 0 {
+					clues = append(clues, For(2.2, e.Label()+" counts bytes both ways for this session", x.Place))
+					both++
+					break
+				}
+			}
 		}
 		if both == 0 {
 			return nil

@@ -196,7 +196,8 @@ var byPeerWords = []string{"peer terminate", "user requested", "peer request", "
 
 var peerDeleted = Condition{
 	ID: "peer-deleted-sa", Severity: report.Minor,
-	Prefer:    []string{"sa-idle-timeout", "keepalive-mismatch", "lifetime-mismatch", "flows-lost-on-rekey", "user-auth-backend", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "tunnel-group-policy-conflict"},
+	Prefer: []string{"sa-idle-timeout", "keepalive-mismatch", "lifetime-mismatch", "flows-lost-on-rekey", "user-auth-backend", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "tunnel-group-policy-conflict",
+		"aaa-timeout", "address-pool-exhausted", "pool-network-or-broadcast-address", "simultaneous-logins", "transaction-mode-v2", "threat-detection-shun"},
 	Reference: "%ASA-5-713050 Connection terminated for peer … Reason: Peer Terminate; %ASA-4-113019 Reason: User Requested",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

@@ -339,6 +339,9 @@ var noIKEText = Condition{
 			if e.standby() {
 				return nil
 			}
+			if c := e.Config(); c != nil && !e.Peer.IsValid() && len(c.MapEntries)+len(c.TunnelGroups)+len(c.Profiles) == 0 {
+				return nil // no tunnel is configured
+			}
 			if n := e.resting(); n > 3 && t.Other(e) == nil {
 				clues = append(clues, Against(1.2, "many peers of this device are at rest"))
 			}

@@ -206,7 +206,7 @@ func fixPeer(e *End) report.Action {
 }
 
 var phase1PolicyMismatch = Condition{
-	ID: "phase1-policy-mismatch", Severity: report.Critical,
+	ID: "phase1-policy-mismatch", Severity: report.Critical, Prefer: []string{"client-proposal-unsupported"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -404,45 +404,73 @@ var isakmpDisabled = Condition{
 var isakmpPortInUse = Condition{
 	ID: "isakmp-port-in-use", Severity: report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable ISAKMP (IkeReceiverInit)",
-	Look: func(t *Tunnel) []Match {
-		var out []Match
-		for _, e := range t.Ends {
-			clues := ofBox(e, "isakmp-port-in-use", func() (clues []Clue) {
-				if x := saying(e.Device.Events, "ikereceiverinit", "62465 in use"); len(x) > 0 {
-					clues = append(clues, For(4.6, "ISAKMP could not bind to its port", at(x...)...))
-				}
-				for _, o := range e.Device.Outputs {
-					for _, l := range o.Text {
-						if hasAny(l.Text, "ikereceiverinit", "62465 in use") {
-							clues = append(clues, For(4.6, "ISAKMP could not bind to its port", facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text}))
-						}
-					}
-				}
-				if c := e.Config(); c != nil {
-					for _, n := range c.NAT {
-						if n.Form == "static" && n.Interface && hasAny(n.Place.Text, " udp ") && hasAny(n.Place.Text, " 500 ", " isakmp ", " 4500 ") {
-							clues = append(clues, For(3.4, "a static translation takes the interface's UDP 500 or 4500 away from IKE", n.Place))
-						}
-					}
-				}
-				return clues
-			})
-			if len(clues) == 0 {
+	Look: ofDevice("isakmp-port-in-use", func(e *gateway, s *site) []Match {
+		var clues []Clue
+		iface, holder := "", ""
+		x := at(saying(e.Device.Events, "ikereceiverinit", "62465 in use", "unable to bind to port")...)
+		if len(x) == 0 {
+			x = e.printed("ikereceiverinit", "62465 in use")
+		}
+		if len(x) == 0 {
+			x = s.said.mentioning("ikereceiverinit", "62465 in use")
+		}
+		if len(x) > 0 {
+			clues = append(clues, For(4.6, "ISAKMP could not bind to its port", x...))
+		}
+		for _, o := range e.Device.Outputs {
+			// crypto isakmp enable outside: the command that failed names the interface.
+			f := strings.Fields(o.Typed)
+			if len(f) >= 3 && f[len(f)-2] == "enable" && (strings.HasPrefix(f[0], "cr") || strings.HasPrefix(f[0], "isa")) {
+				iface = f[len(f)-1]
+			}
+		}
+		own := map[string]bool{}
+		for _, a := range e.Device.Addresses {
+			own[a.String()] = true
+		}
+		for _, c := range e.readings("xlate") {
+			f := strings.Fields(c.Name)
+			if len(f) != 2 {
 				continue
 			}
-			iface := "outside"
-			if c := e.Config(); c != nil && len(c.MapBindings) > 0 {
+			addr, port, _ := strings.Cut(f[1], "/")
+			ifc, a, named := strings.Cut(addr, ":")
+			if !named {
+				ifc, a = "", addr
+			}
+			if (port == "500" || port == "4500") && (own[a] || len(x) > 0) {
+				clues = append(clues, For(2.6, "a translation holds UDP "+port, c.Place))
+				holder = f[0]
+				if iface == "" {
+					iface = ifc
+				}
+			}
+		}
+		if c := e.Config(); c != nil {
+			for _, n := range c.NAT {
+				if n.Form == "static" && n.Interface && hasAny(n.Place.Text, " udp ") && hasAny(n.Place.Text, " 500 ", " isakmp ", " 4500 ", " non500-isakmp ") ||
+					n.Form == "object" && n.Interface && hasAny(n.Place.Text+" ", "service udp 500 ", "service udp isakmp ", "service udp 4500 ", "service udp non500-isakmp ") {
+					clues = append(clues, For(3.4, "a static translation takes the interface's UDP 500 or 4500 away from IKE", n.Place))
+				}
+			}
+			if iface == "" && len(c.MapBindings) > 0 {
 				iface = c.MapBindings[0].Interface
 			}
-			enable := "crypto " + e.ikeWord() + " enable " + iface
-			out = append(out, Match{Key: e.Label(), Clues: clues,
-				Title:       "UDP 500 of " + e.Label() + " (" + iface + ") is taken by a translation, so IKE cannot be enabled",
-				Explanation: "Enabling ISAKMP failed because a port translation already owns UDP 500 on the interface address. Until it is gone the device answers no IKE.",
-				Actions: []report.Action{advise(e, []string{"clear xlate gport 500 interface " + iface, enable},
-					"the clear ends only the translation of the inside host that holds the port", "a static port forward of 500/4500 must move to another address")}})
 		}
-		return out
-	},
+		if len(clues) == 0 {
+			return nil
+		}
+		iface = orText(iface, "outside")
+		who := ""
+		if holder != "" {
+			who = " (" + holder + ")"
+		}
+		return []Match{{Key: e.Label(), Clues: clues,
+			Title:       "UDP 500 of " + e.Label() + " (" + iface + ") is taken by a translation" + who + ", so IKE cannot be enabled",
+			Explanation: "Enabling ISAKMP failed because a port translation already owns UDP 500 on the interface address. Until it is gone the device answers no IKE.",
+			Actions: []report.Action{advise(e.End, []string{"clear xlate gport 500 interface " + iface, "crypto " + e.ikeWord() + " enable " + iface},
+				"the clear ends only the translation of the inside host that holds the port", "a static port forward of 500/4500 must move to another address")}}}
+	}),
 }
 
 var exchangeModeMismatch = Condition{

@@ -560,12 +560,16 @@ var threatShun = Condition{
 			if shuns {
 				t.clues = append(t.clues, For(0.6, "scanning-threat shuns without exceptions", where))
 			}
+			if p := s.said.mentioning(" " + a.String()); len(p) > 0 || slices.ContainsFunc(s.client, func(ev facts.Event) bool { return slices.Contains(ev.Addrs, a) }) {
+				t.vpn = true
+				t.clues = append(t.clues, For(0.4, "users name this address", p...))
+			}
 			if !t.vpn {
 				// A stranger who scans is what shunning is for.
 				if len(trouble) > 0 {
-					t.clues = append(t.clues, For(0.4, "a client was cut off", at(trouble...)...), Against(1, "the address is no VPN peer that is known here"))
+					t.clues = append(t.clues, For(0.4, "a client was cut off", at(trouble...)...), Against(4, "the address is no VPN peer that is known here"))
 				} else {
-					t.clues = append(t.clues, Against(4.5, "the address is no VPN peer that is known here"))
+					t.clues = append(t.clues, Against(9, "the address is no VPN peer that is known here"))
 				}
 			}
 			ip := a.String()
@@ -594,13 +598,16 @@ func allSettings(c *facts.Config, key string) []facts.Setting {
 }
 
 var ezvpnUser = Condition{
-	ID: "ezvpn-user-authentication", Severity: report.Critical, Prefer: []string{"path-fragments-dropped", "psk-mismatch"},
+	ID: "ezvpn-user-authentication", Severity: report.Critical, Prefer: []string{"path-fragments-dropped", "psk-mismatch", "xauth-on-l2l-peer"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, ASA as Easy VPN server; AM_TM_INIT_XAUTH",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		var head, spoke *End
 		for _, e := range t.Ends {
 			for _, sa := range e.inState("AM_TM_INIT_XAUTH", "TM_INIT_XAUTH", "MM_TM_INIT_XAUTH", "CONF_XAUTH") {
+				if sa.State == "CONF_XAUTH" && len(e.Entries()) > 0 {
+					continue // a site-to-site peer: xauth-on-l2l-peer
+				}
 				clues = append(clues, For(1.2, e.Label()+" stands in user authentication ("+sa.State+")", saPlace(sa)))
 				if strings.HasSuffix(sa.State, "C") && sa.State != "CONF_XAUTH" {
 					spoke = e

@@ -68,19 +68,27 @@ func (s *site) dialled() netip.Addr {
 
 var clientPortsBlocked = Condition{
 	ID: "client-ports-blocked", Severity: report.Major,
-	Prefer:    []string{"ctcp-port-blocked", "isakmp-disabled", "exchange-mode-mismatch", "nat-pool-address-change"},
+	Prefer:    []string{"ctcp-port-blocked", "ctcp-stateful-drop", "isakmp-disabled", "exchange-mode-mismatch", "nat-pool-address-change"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, VPN client cannot connect",
 	Look: ofBundle("client-ports-blocked", func(s *site) []Match {
 		failed := s.reason("412")
 		failed = append(failed, s.reason("414")...)
-		if len(failed) == 0 {
-			failed = saying(s.client, "isakmp oak ag (retransmission)", "peer_not_responding")
-		}
+		failed = append(failed, saying(s.client, "isakmp oak ag (retransmission)", "peer_not_responding")...)
 		site, tcp := s.said.of(oneSite), s.said.of(overTCP)
-		if len(site) == 0 && len(tcp) == 0 || len(s.reason("412")) == 0 && len(failed) == 0 && len(s.said.naming(" vpn", "connect", "verbind", "connexion", "conexi", "tunnel")) == 0 {
+		up := saying(s.client, "tcp connection established")
+		if len(site) == 0 && len(tcp)+len(up) == 0 {
 			return nil
 		}
+		if len(failed) == 0 && len(s.said.naming(" vpn client", " vpn-client", " client", " cliente vpn", " reason 41")) == 0 {
+			return nil // no word of a client
+		}
+		if len(s.said.mentioning(" carrier", " mobilfunkanbieter", " mobile operator", " opérateur", " operador", " mobile provider")) > 0 && len(s.said.mentioning(" now and then", " sometimes", " manchmal", " ab und zu", " parfois", " a veces", " at the third try", " of 10 ", " von 10 ", " sporad", " occasion")) > 0 {
+			return nil // a NAT pool of that carrier
+		}
 		var clues []Clue
+		if len(up) > 0 && len(failed) > 0 {
+			clues = append(clues, For(1.6, "over TCP the same client gets through, over UDP it gets no answer", append(at(up...), at(failed...)...)...))
+		}
 		if len(failed) > 0 {
 			clues = append(clues, For(1.2, "the client gets no answer", at(failed...)...))
 		}
@@ -265,12 +273,19 @@ var dataCardWindows7 = Condition{
 			return nil
 		}
 		clues := []Clue{For(2.4, "a mobile data card is in use", card...), For(1.8, "the computer runs Windows 7", seven...)}
+		for _, n := range s.notes() {
+			wired := hasAny(n.Lower, " cable", " kabel", " câble", " ethernet", " wlan", " wi-fi", " wifi", " dsl")
+			alike := hasAny(n.Lower, "reason 41", "same error", "same message", "same reason", "same result", "same problem", "gleiche fehler", "selbe fehler", "gleicher fehler", "même erreur", "mismo error") ||
+				hasAny(n.Lower, " too", " also ", " auch ", " aussi ", " también ") && slices.ContainsFunc(fails, func(f string) bool { return strings.Contains(n.Lower, f) })
+			if wired && alike && !hasAny(n.Lower, " works", " fine", " connects at once", " funktioniert", " klappt", " geht es", " fonctionne", " funciona") {
+				clues = append(clues, Against(6, "it fails by cable or WLAN too", n.Place))
+				break
+			}
+		}
 		for _, c := range s.said.clause {
 			wired := hasAny(c.text, " cable", " lan ", " wlan", " wi-fi", " wifi", " ethernet", " dsl", " kabel", " câble", " cable ")
 			bad := slices.ContainsFunc(fails, func(f string) bool { return strings.Contains(c.text, f) })
-			if wired && hasAny(c.text, " too ", " also ", " auch ", " aussi ", " también ", " as well") && bad {
-				clues = append(clues, Against(3.5, "it fails by cable or WLAN too", c.place))
-			} else if wired && !bad {
+			if wired && !bad {
 				clues = append(clues, For(0.6, "by cable or WLAN it works", c.place))
 			}
 		}
@@ -448,7 +463,7 @@ var ctcpStateful = Condition{
 		var clues []Clue
 		var dev *gateway
 		inUse := s.said.of(overTCP)
-		used := at(saying(s.client, "tcp connection established", "over tcp", "ipsec/tcp", "tcp/10000", "dst port 10000")...)
+		used := at(saying(s.client, "tcp connection established", "tcp syn-ack received")...)
 		broke := s.said.of(breaksOff)
 		for _, g := range s.gateways {
 			evs := g.Device.Events
@@ -490,6 +505,9 @@ var ctcpStateful = Condition{
 		}
 		if len(inUse)+len(used) > 0 && len(broke) > 0 {
 			clues = append(clues, For(2.8, "the client connects over TCP and is lost after a time", slices.Concat(broke, inUse, used)...))
+		}
+		if x := s.said.of(dupAcks); len(x) > 0 {
+			clues = append(clues, For(2.4, "a capture is described: duplicate ACKs, and the segment is not sent again", x...))
 		}
 		if len(inUse)+len(used) > 0 && len(s.said.of(hanging)) > 0 {
 			clues = append(clues, For(0.8, "traffic stalls while the tunnel is up", s.said.of(hanging)...))

@@ -173,6 +173,7 @@ func v4(a netip.Addr) uint32 {
 
 var poolNetworkAddress = Condition{
 	ID: "pool-network-or-broadcast-address", Severity: report.Minor,
+	Prefer:    []string{"threat-detection-shun", "user-auth-backend", "aaa-timeout", "transform-set-mismatch", "tunnel-group-policy-conflict", "simultaneous-logins"},
 	Reference: "%ASA-4-713189; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, Reason 433",
 	Look: ofBundle("pool-network-or-broadcast-address", func(s *site) []Match {
 		var out []Match

@@ -116,6 +116,7 @@ type group struct {
 	name   string // tunnel-group, client group or vpngroup
 	policy string // group policy in force, "" when it is the group itself
 	place  facts.Place
+	link   facts.Place    // the line that leads to the policy, the tunnel-group's own where none does
 	attrs  [][]facts.Attr // nearest first: own, group policy, default group policy
 	own    []facts.Attr   // of the tunnel-group
 	ios    bool
@@ -265,7 +266,11 @@ func readGroups(g *gateway) []*group {
 		if !ok {
 			place = tg.Place
 		}
-		out = append(out, &group{name: tg.Name, policy: name, place: place, attrs: lists, own: tg.Attrs, used: true})
+		link := tg.Place
+		if named {
+			link = a.Place
+		}
+		out = append(out, &group{name: tg.Name, policy: name, place: place, link: link, attrs: lists, own: tg.Attrs, used: true})
 	}
 	for i := range c.GroupPolicies {
 		p := &c.GroupPolicies[i]
@@ -277,7 +282,7 @@ func readGroups(g *gateway) []*group {
 	}
 	for i := range c.ClientGroups {
 		cg := &c.ClientGroups[i]
-		out = append(out, &group{name: cg.Name, place: cg.Place, attrs: [][]facts.Attr{cg.Attrs}, ios: true, used: true})
+		out = append(out, &group{name: cg.Name, place: cg.Place, link: cg.Place, attrs: [][]facts.Attr{cg.Attrs}, ios: true, used: true})
 	}
 	return append(out, pixGroups(c)...)
 }
@@ -294,7 +299,7 @@ func pixGroups(c *facts.Config) []*group {
 		}
 		g := at[f[0]]
 		if g == nil {
-			g = &group{name: f[0], place: s.Place, attrs: [][]facts.Attr{nil}, ios: true, used: true}
+			g = &group{name: f[0], place: s.Place, link: s.Place, attrs: [][]facts.Attr{nil}, ios: true, used: true}
 			at[f[0]] = g
 			out = append(out, g)
 		}
@@ -366,4 +371,13 @@ func (g *gateway) outside(name string) bool {
 		}
 	}
 	return strings.EqualFold(name, "outside")
+}
+
+// notes are all lines that people wrote.
+func (s *site) notes() []facts.Note {
+	var out []facts.Note
+	for _, g := range s.gateways {
+		out = append(out, g.Device.Notes...)
+	}
+	return out
 }

@@ -445,13 +445,13 @@ func missingNetworks(g *gateway, s *site) []Match {
 				if w.tested {
 					weight = 4.4
 				}
-				clues = append(clues, For(weight, fmt.Sprintf("%s belongs to %s (%s), which split list %s does not hold", w.net.Addr(), at.net, at.name, list), slices.Concat(w.places[:1], []facts.Place{at.place, listLine(x)})...))
+				clues = append(clues, For(weight, fmt.Sprintf("%s belongs to %s (%s), which split list %s does not hold", w.net.Addr(), at.net, at.name, list), slices.Concat(w.places[:1], []facts.Place{at.place, listLine(x), listPlace(acl)})...))
 				if !slices.Contains(miss, at.net.String()) {
 					miss = append(miss, at.net.String())
 					lines = append(lines, splitLine(g, x, acl, at.net))
 				}
 			default:
-				clues = append(clues, For(2.6, fmt.Sprintf("%s is in no network of split list %s", w.net.Addr(), list), append(slices.Clone(w.places[:1]), listLine(x))...))
+				clues = append(clues, For(2.6, fmt.Sprintf("%s is in no network of split list %s", w.net.Addr(), list), append(slices.Clone(w.places[:1]), listLine(x), listPlace(acl))...))
 				miss = append(miss, w.net.Addr().String())
 			}
 		}
@@ -472,6 +472,14 @@ func missingNetworks(g *gateway, s *site) []Match {
 		out = append(out, m)
 	}
 	return out
+}
+
+// listPlace is the line of a list that a new entry goes below.
+func listPlace(acl *facts.ACL) facts.Place {
+	if n := len(acl.Entries); n > 0 {
+		return acl.Entries[n-1].Place
+	}
+	return acl.Place
 }
 
 func splitLine(g *gateway, x *group, acl *facts.ACL, n netip.Prefix) string {
@@ -524,7 +532,7 @@ var dnsMissing = Condition{
 				unused, hint := otherPolicy(g, x)
 				switch {
 				case !server && len(asked) > 0:
-					clues = append(clues, For(2.2, "group "+x.title()+" hands out no DNS server", x.place))
+					clues = append(clues, For(2.2, "group "+x.title()+" hands out no DNS server", x.place, x.link))
 				case !server && unused != nil:
 					clues = append(clues, For(0.6, "group "+x.title()+" hands out no DNS server", x.place))
 				case len(asked) == 0 || server && domain && (split || mode != tunnelSpecified):
@@ -535,14 +543,14 @@ var dnsMissing = Condition{
 					clues = append(clues, For(0.5, "group "+x.title()+" splits and has no split-dns", x.place))
 				}
 				if unused != nil && !server {
-					clues = append(clues, For(1.2, hint, unused.Place))
+					clues = append(clues, For(1.2, hint, x.link, unused.Place))
 				}
 				if server {
 					a, _ := x.get("dns-server", "dns")
 					if acl := g.Config().ACL(list); mode == tunnelSpecified && acl != nil {
 						for _, f := range strings.Fields(a.Value) {
 							if ip, err := netip.ParseAddr(f); err == nil && ip.IsPrivate() && !secured(acl, netip.PrefixFrom(ip, ip.BitLen())) {
-								clues = append(clues, Against(2, "the DNS server lies outside the split list", a.Place))
+								clues = append(clues, Against(4, "the DNS server lies outside the split list", a.Place))
 							}
 						}
 					}

@@ -95,7 +95,9 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 				mine = append(mine, f)
 			}
 		}
-		r.Tunnels = append(r.Tunnels, describe(t, mine))
+		if len(t.Ends) > 0 || len(t.Addrs) > 0 || len(t.Clients) > 0 || len(finds) > 0 {
+			r.Tunnels = append(r.Tunnels, describe(t, mine))
+		}
 		// The diagrams of what is broken come before those of what works.
 		broken := slices.ContainsFunc(finds, func(f report.Finding) bool { return f.Severity != report.Info })
 		if broken && len(ladders) < maxLadders {

@@ -120,8 +120,8 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 			add(&conditions.End{Device: d, Own: own(d), Others: map[netip.Addr]bool{}})
 		}
 	}
-	if len(out) == 0 && len(clients) > 0 {
-		add()
+	if len(out) == 0 && (len(clients) > 0 || slices.ContainsFunc(set.Devices, func(d *facts.Device) bool { return len(d.Notes) > 0 })) {
+		add() // clients' logs, or words alone
 	}
 	for _, w := range path.Tunnels(set.Captures) {
 		if t := home(out, w); t != nil {

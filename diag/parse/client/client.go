@@ -163,7 +163,7 @@ func (p *parser) try(lines []facts.Line, i int, t string, h hint) int {
 			return n
 		}
 	}
-	if h&pingWord != 0 && p.pingCommand(t) {
+	if h&pingWord != 0 && (p.pingTold(lines[i], t) || p.pingCommand(t)) {
 		return 1
 	}
 	if h&bytesWord != 0 && p.pingHead(lines[i], t) {
@@ -291,6 +291,7 @@ func (p *parser) vpnClient(lines []facts.Line, i int, t string) int {
 			p.add(words, "Reason "+strconv.Itoa(num), text, sev, at)
 		}
 	}
+	p.adapter(words, text)
 	return n
 }
 

@@ -18,6 +18,7 @@ type ping struct {
 	total   int // sum of round trips in ms
 	unix    bool
 	stats   bool // the statistics have been read
+	bare    bool // its head was left out
 	quiet   int  // blank lines since the last answer
 	first   int  // line of the first packet that got no answer
 }
@@ -78,6 +79,41 @@ func (p *parser) pingCommand(t string) bool {
 	return true
 }
 
+// pingTold reads a ping that somebody wrote down in one line: "ping 192.0.2.1: 15ms 14 ms 16ms",
+// "ping 192.0.2.1 through the tunnel: time=366ms".
+func (p *parser) pingTold(l facts.Line, t string) bool {
+	i := strings.Index(strings.ToLower(t), "ping ")
+	if i < 0 || i > 0 && t[i-1] != ' ' && t[i-1] != '-' && t[i-1] != '>' {
+		return false
+	}
+	addrs := syslog.Addrs(t)
+	if len(addrs) != 1 {
+		return false
+	}
+	a := facts.Ping{Target: addrs[0], MillisRT: -1, Place: facts.Place{Source: p.source, Line: l.N, Text: strings.TrimSpace(l.Text)}}
+	total := 0
+	for rest := t; a.Sent < 32; {
+		k := strings.Index(rest, "ms")
+		if k < 0 {
+			break
+		}
+		if ms, ok := millis(rest[:k+2]); ok && (k+2 == len(rest) || !isLetter(rest[k+2])) {
+			total, a.Sent = total+ms, a.Sent+1
+		}
+		rest = rest[k+2:]
+	}
+	if a.Sent == 0 {
+		return false
+	}
+	a.Received, a.MillisRT = a.Sent, total/a.Sent
+	p.endPing(true)
+	p.has = false
+	p.pings = append(p.pings, a)
+	return true
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
 // pingHead reads the line that begins a ping's answers, in any language of Windows: one
 // address, a number, a word for bytes, a colon; and PING of Linux and macOS.
 func (p *parser) pingHead(l facts.Line, t string) bool {
@@ -136,7 +172,7 @@ func (p *parser) pingBare(l facts.Line, t string) bool {
 	}
 	p.endPing(true)
 	asked.Place = facts.Place{Source: p.source, Line: l.N, Text: strings.TrimSpace(l.Text)}
-	p.ping = ping{open: true, fact: asked}
+	p.ping = ping{open: true, bare: true, fact: asked, unix: strings.Contains(low, "bytes from")}
 	p.has = false
 	return p.pingLine(l)
 }
@@ -224,6 +260,9 @@ func (p *parser) pingLineOf(l facts.Line) bool {
 
 // outcome moves the place of a ping to the line with its statistics; what was sent stands in its text.
 func (p *parser) outcome(l facts.Line, t string) {
+	if p.ping.bare {
+		return // its first answer stands for it
+	}
 	f := &p.ping.fact
 	f.Place.Line, f.Place.Text = l.N, strings.TrimSpace(f.Place.Text)+" … "+t
 }

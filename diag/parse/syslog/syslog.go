@@ -366,6 +366,10 @@ func asdm(s string) (shape, bool) {
 // bareID reads "713903: text" behind a header, or the number after a word such as
 // "ID" or "syslog" in running text.
 func bareID(s string, i int) (id string, body int, ok bool) {
+	// "6-113014: text": the facility was cut off with the percent sign.
+	if i+10 < len(s) && s[i] >= '0' && s[i] <= '7' && s[i+1] == '-' && isDigits(s[i+2:i+8]) && s[i+8] == ':' && s[i+9] == ' ' {
+		return s[i+2 : i+8], skipColon(s, i+8), true
+	}
 	if i+7 < len(s) && isDigits(s[i:i+6]) && vpnID(s[i:i+6]) {
 		if s[i+6] == ':' && i+9 < len(s) && (s[i+7] == ' ' || isLetter(s[i+7])) && isLetter(s[i+8]) {
 			if scanHeader(s[i:]).hasTime {
