@@ -79,10 +79,10 @@ func (e *End) phase2Up() bool { return len(live(e.IPsec())) > 0 }
 // espLost weighs what counters, logs and lists say about encrypted packets that do not arrive.
 func (t *Tunnel) espLost() []Clue {
 	var clues []Clue
+	if x := t.denied("esp"); len(x) > 0 {
+		clues = append(clues, For(4.6, "IP protocol 50 between the ends is dropped", at(x...)...))
+	}
 	for _, e := range t.Ends {
-		if x := e.denies("esp"); len(x) > 0 {
-			clues = append(clues, For(4.6, "IP protocol 50 between the ends is dropped", at(x...)...))
-		}
 		if p, drop := e.aclDrops("esp", "", "50"); drop && e.phase2Up() {
 			if _, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
 				clues = append(clues, For(3.6, "the inbound list permits IKE and not esp", p))

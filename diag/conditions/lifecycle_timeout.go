@@ -82,7 +82,7 @@ func (e *End) timedOut(t *Tunnel, l life) (Match, bool) {
 		if ios && len(fitting) > 0 && len(l.of(lostPeer)) == 0 {
 			long := true
 			for _, d := range l.spans() {
-				long = long && d >= seconds(s.Value)
+				long = long && d >= seconds(s.Value)-5*time.Second
 			}
 			if long {
 				clues = append(clues, For(1.8, "the session ends with no reason but silence", at(fitting...)...), For(2.6, "IPsec SAs without traffic are deleted after "+s.Value+" s", s.Place))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
@@ -12,47 +13,57 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
 }
 
-// denies returns log lines that drop the given UDP port or IP protocol between the two
-// ends of this tunnel. proto is "udp" with a port, or "50" / "esp".
-func (e *End) denies(proto string, ports ...string) []facts.Event {
+// denied returns log lines that drop the given UDP port or IP protocol between the two ends of
+// this tunnel: of the ends' own logs, and of devices between them. proto is "udp" with ports, or "esp".
+func (t *Tunnel) denied(proto string, ports ...string) []facts.Event {
 	var out []facts.Event
-	for _, ev := range e.Device.Events {
-		switch {
-		case ev.ID == "106023" || ev.ID == "106010" || ev.ID == "106006" || ev.ID == "106100" || ev.ID == "106001" || ev.ID == "106014":
-			if !hasAny(ev.Text, "den") {
-				continue
+	for _, e := range t.Ends {
+		for _, ev := range e.Device.Events {
+			if drops(ev, proto, ports...) && e.Names(ev) {
+				out = append(out, ev)
 			}
-		case len(ev.ID) > 4 && ev.ID[:4] == "SEC-":
-			if !hasAny(ev.Text, "denied") {
-				continue
-			}
-		default:
+		}
+	}
+	if len(t.Ends) == 0 {
+		return out
+	}
+	e := t.Ends[0]
+	for _, d := range t.Set.Devices {
+		if d == e.Device || len(t.Ends) > 1 && d == t.Ends[1].Device || d.Role == facts.Client {
 			continue
 		}
-		if !e.Names(ev) {
-			continue
-		}
-		switch proto {
-		case "udp":
-			if !hasAny(ev.Text, "udp") {
-				continue
-			}
-			if !slices.ContainsFunc(ports, func(p string) bool {
-				return hasAny(ev.Text, "/"+p+" ", "("+p+")", "/"+p+"(", ":"+p+" ") || endsWith(ev.Text, "/"+p)
-			}) {
-				continue
-			}
-		default:
-			if !hasAny(ev.Text, "protocol 50", "protocol esp", " esp ", "denied 50 ", " 50 src", "deny esp") {
-				continue
+		for _, ev := range d.Events {
+			if len(ev.Addrs) > 1 && drops(ev, proto, ports...) && slices.ContainsFunc(ev.Addrs, e.Known) && slices.ContainsFunc(ev.Addrs, e.Mine) {
+				out = append(out, ev)
 			}
 		}
-		out = append(out, ev)
 	}
 	return out
+}
+
+// drops tells whether a log line is about a dropped packet of that UDP port or IP protocol.
+func drops(ev facts.Event, proto string, ports ...string) bool {
+	switch {
+	case ev.ID == "106023" || ev.ID == "106010" || ev.ID == "106006" || ev.ID == "106100" || ev.ID == "106001" || ev.ID == "106014":
+		if !hasAny(ev.Text, "den") {
+			return false
+		}
+	case len(ev.ID) > 4 && ev.ID[:4] == "SEC-":
+		if !hasAny(ev.Text, "denied") {
+			return false
+		}
+	default:
+		return false
+	}
+	if proto == "udp" {
+		return hasAny(ev.Text, "udp") && slices.ContainsFunc(ports, func(p string) bool {
+			return hasAny(ev.Text, "/"+p+" ", "("+p+")", "/"+p+"(", ":"+p+" ") || endsWith(ev.Text, "/"+p)
+		})
+	}
+	return hasAny(ev.Text, "protocol 50", "protocol esp", " esp ", "denied 50 ", " 50 src", "deny esp")
 }
 
 func endsWith(s, suffix string) bool {
@@ -128,9 +139,6 @@ var udp500Text = Condition{
 			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 {
 				clues = append(clues, For(1.6, "nothing answered the retransmissions", at(x...)...))
 			}
-			if x := e.denies("udp", "500", "isakmp"); len(x) > 0 {
-				clues = append(clues, For(4.4, e.Label()+" (or a firewall before it) drops UDP 500 of this tunnel", at(x...)...))
-			}
 			if p, drop := e.aclDrops("udp", "500", "17"); drop && len(e.IKE()) == 0 || drop && len(waiting) > 0 {
 				clues = append(clues, For(3.6, "the inbound list on the outside interface does not permit UDP 500 from the peer", p))
 			}
@@ -143,6 +151,9 @@ var udp500Text = Condition{
 			if x := withID(evs, "710005", "713119"); len(x) > 0 {
 				clues = append(clues, Against(3, "messages do arrive", at(x...)...))
 			}
+		}
+		if x := t.denied("udp", "500", "isakmp"); len(x) > 0 {
+			clues = append(clues, For(4.4, "UDP 500 of this tunnel is dropped", at(x...)...))
 		}
 		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 0 }) {
 			return nil
@@ -158,7 +169,7 @@ var udp500Text = Condition{
 }
 
 var udp500ReturnText = Condition{
-	ID: "udp-500-return-blocked", Severity: report.Critical,
+	ID: "udp-500-return-blocked", Severity: report.Critical, Prefer: []string{"nat-pool-address-change"},
 	Reference: "Meraki: troubleshooting client VPN, both sides keep sending Security Association",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -209,9 +220,6 @@ var udp4500Text = Condition{
 			if x := e.inState("MM_KEY_EXCH"); len(x) > 0 {
 				clues = append(clues, For(0.9, e.Label()+" exchanged keys and got no further", placesOf(x)...))
 			}
-			if x := e.denies("udp", "4500", "non500-isakmp"); len(x) > 0 {
-				clues = append(clues, For(4.4, "UDP 4500 of this tunnel is dropped", at(x...)...))
-			}
 			if p, drop := e.aclDrops("udp", "4500", "17"); drop {
 				if q, drop500 := e.aclDrops("udp", "500", "17"); !drop500 {
 					w := 1.4
@@ -227,6 +235,9 @@ var udp4500Text = Condition{
 		}
 		if d, where := compareKeys(t); d > 0 {
 			clues = append(clues, Against(4, "the keys differ", where...))
+		}
+		if x := t.denied("udp", "4500", "non500-isakmp"); len(x) > 0 {
+			clues = append(clues, For(4.4, "UDP 4500 of this tunnel is dropped", at(x...)...))
 		}
 		if len(clues) == 0 {
 			return nil
@@ -257,29 +268,103 @@ var fragmentsText = Condition{
 				clues = append(clues, Against(2, e.Label()+" drops fragments itself: repair there", at(x...)...))
 			}
 		}
+		explain := "The headend is one message further than the client: its last message, the large one, did not arrive. "
 		for _, s := range t.sweeps() {
 			if !s.told && !s.df && s.fragments > 1472 {
-				clues = append(clues, For(3, fmt.Sprintf("pings that leave as fragments vanish (%d bytes), whole ones pass (%d)", s.fragments, s.pass), s.lost, s.passed))
-				for _, e := range t.Ends {
-					if x := e.inState("MM_WAIT_MSG5", "MM_WAIT_MSG6", "MM_KEY_EXCH"); len(x) > 0 {
-						clues = append(clues, For(0.8, e.Label()+" waits for the large messages 5 and 6", placesOf(x)...))
-					}
-				}
+				explain = "Pings that go as one packet pass and those that leave as fragments are lost. "
+				clues = append(clues, For(3.2, fmt.Sprintf("pings that leave as fragments vanish (%d bytes), whole ones pass (%d)", s.fragments, s.pass), s.lost, s.passed))
 				break
 			}
 		}
-		if len(clues) == 0 {
+		certs := t.certificates()
+		for _, e := range t.Ends {
+			if x := e.inState("MM_WAIT_MSG5", "MM_WAIT_MSG6", "MM_KEY_EXCH"); len(x) > 0 && len(certs) > 0 {
+				clues = append(clues, For(1.4, e.Label()+" waits for the message that carries the certificate, a large one", placesOf(x)...), For(0.6, "certificates are in use", certs...))
+			}
+			for _, ev := range saying(e.Events(), "total payload length") {
+				if n := lastNumber(ev.Text); n > 1400 {
+					clues = append(clues, For(0.8, fmt.Sprintf("a message of %d bytes, more than one packet holds", n), ev.Place))
+					break
+				}
+			}
+		}
+		if len(clues) > 0 {
+			if x := t.said("other line", "another line", "another isp", "other isp", "other provider", "another provider", "lte works", "anderen anschluss", "anderer anschluss", "anderen provider", "anderem provider", "other uplink", "second isp", "mobile hotspot", "hotspot"); len(x) > 0 {
+				clues = append(clues, For(0.8, "the same device works on another line", x...))
+			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 1 }) {
 			return nil
 		}
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(3, "a tunnel is up", up...))
 		}
 		return []Match{{Clues: clues, Title: "The path between " + t.between() + " loses large messages, most likely IP fragments",
-			Explanation: "The headend is one message further than the client: its last message, the large one, did not arrive. Large IKE messages travel as IP fragments, and paths that drop fragments let everything smaller pass. Captures at both ends prove it.",
+			Explanation: explain + "Large IKE messages travel as IP fragments, and paths that drop fragments let everything smaller pass. Captures at both ends prove it.",
 			Actions: []report.Action{hand("give the ISP the evidence report: which fragments left, which arrived, time stamps", "ask for fragments of UDP 500/4500 and ESP to be passed and ICMP type 3 code 4 not to be blocked"),
 				advise(nil, nil, "smaller messages meanwhile: IKE fragmentation at both ends, a shorter banner or split-tunnel list, a shorter certificate chain")},
 			Next: []report.Next{bothEnds("names the fragments that left and did not arrive")}}}
 	},
+}
+
+// certificates returns where an end shows that it authenticates with certificates.
+func (t *Tunnel) certificates() []facts.Place {
+	var out []facts.Place
+	for _, e := range t.Ends {
+		for _, sa := range e.IKE() {
+			if hasAny(sa.Auth, "rsa", "cert", "ecdsa") {
+				out = append(out, sa.Place)
+			}
+		}
+		if tg := e.TunnelGroup(); tg != nil {
+			for _, key := range []string{"trust-point", "ikev1 trust-point"} {
+				if a, ok := facts.Get(tg.Attrs, key); ok && !a.No {
+					out = append(out, a.Place)
+				}
+			}
+		}
+		for _, o := range e.Device.Outputs {
+			if !strings.Contains(o.Command, "isakmp policy") && !strings.Contains(o.Command, "ikev1 policy") {
+				continue
+			}
+			for _, l := range o.Text {
+				if hasAny(l.Text, "rivest-shamir", "rsa signature") {
+					out = append(out, facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text})
+					break
+				}
+			}
+		}
+		if c := e.Config(); c != nil && len(c.IKEPolicies) > 0 {
+			rsa := true
+			for _, p := range c.IKEPolicies {
+				rsa = rsa && p.Version == 1 && strings.HasPrefix(p.Auth, "rsa")
+			}
+			if rsa {
+				out = append(out, c.IKEPolicies[0].Place)
+			}
+		}
+		if x := saying(e.Events(), "constructing cert payload", "processing cert payload", "processing cert_req", "type cert"); len(x) > 0 {
+			out = append(out, x[0].Place)
+		}
+	}
+	return out
+}
+
+// lastNumber reads the last decimal number of a text, 0 when there is none.
+func lastNumber(s string) int {
+	end := len(s)
+	for end > 0 && (s[end-1] < '0' || s[end-1] > '9') {
+		end--
+	}
+	begin := end
+	for begin > 0 && end-begin < 7 && s[begin-1] >= '0' && s[begin-1] <= '9' {
+		begin--
+	}
+	n := 0
+	for _, c := range []byte(s[begin:end]) {
+		n = n*10 + int(c-'0')
+	}
+	return n
 }
 
 // oneWay: the identities name a protocol that never answers: syslog, SNMP traps, flow records.
@@ -305,6 +390,39 @@ func (e *End) standby() bool {
 		}
 	}
 	return false
+}
+
+// meant: the device is meant to have tunnels, as far as its configuration is at hand.
+func (e *End) meant() bool {
+	c := e.Config()
+	return c == nil || c.Partial || len(c.MapEntries)+len(c.Keys)+len(c.Profiles)+len(c.TunnelGroups) > 0
+}
+
+// stranger: the configuration names the device's peers, and this is none of them.
+func (e *End) stranger() bool {
+	c := e.Config()
+	if c == nil || !e.Peer.IsValid() || len(e.Entries()) > 0 || e.TunnelGroup() != nil {
+		return false
+	}
+	known := false
+	for _, m := range c.MapEntries {
+		if m.DynamicMap || m.Dynamic != "" {
+			return false
+		}
+		known = known || len(m.Peers) > 0
+	}
+	for _, k := range c.Keys {
+		if k.Peer.IsValid() && k.Peer.Contains(e.Peer) {
+			return false
+		}
+		known = known || k.Peer.IsValid()
+	}
+	for _, i := range c.Interfaces {
+		if i.Protection != "" && (!i.TunnelDst.IsValid() || e.Mine(i.TunnelDst)) {
+			return false
+		}
+	}
+	return known
 }
 
 // resting counts the configured peers without an IKE SA beside some that are up.
@@ -345,7 +463,7 @@ var noIKEText = Condition{
 			if n := e.resting(); n > 3 && t.Other(e) == nil {
 				clues = append(clues, Against(1.2, "many peers of this device are at rest"))
 			}
-			if asked && len(e.IKE()) == 0 && !e.phase2Up() && len(e.Entries()) > 0 || asked && len(e.Device.IKE) == 0 && !e.phase2Up() {
+			if asked && len(e.IKE()) == 0 && !e.phase2Up() && len(e.Entries()) > 0 || asked && len(e.Device.IKE) == 0 && !e.phase2Up() && e.meant() {
 				clues = append(clues, For(1.5, e.Label()+" has no IKE SA with the peer", p))
 				quiet++
 			}

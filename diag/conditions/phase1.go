@@ -172,9 +172,7 @@ var pskMismatch = Condition{
 			if x := withID(evs, "713255", "713256"); len(x) > 0 {
 				clues = append(clues, Against(3.5, "the group name is unknown there: peer-address-mismatch"))
 			}
-			if x := e.denies("udp", "4500", "non500-isakmp", "500", "isakmp"); len(x) > 0 {
-				clues = append(clues, Against(4, "a filter drops the message before anybody can read it", at(x...)...))
-			} else if p, drop := e.aclDrops("udp", "4500", "17"); drop && natPath(t) {
+			if p, drop := e.aclDrops("udp", "4500", "17"); drop && natPath(t) {
 				clues = append(clues, Against(2.5, "the list drops UDP 4500", p))
 			}
 			if x := withID(evs, "751008", "713206", "113015", "113005", "751011", "713167", "713166"); len(x) > 0 {
@@ -182,9 +180,6 @@ var pskMismatch = Condition{
 			}
 			if x := saying(evs, "no pre-shared key with"); len(x) > 0 {
 				clues = append(clues, Against(2.5, "there is no key for that name or address at all", at(x...)...))
-			}
-			if slices.ContainsFunc(e.IKE(), func(sa facts.IKESA) bool { return !IsUp(sa) && hasAny(sa.Auth, "rsa", "cert") }) {
-				clues = append(clues, Against(3, "certificates are in use, not keys"))
 			}
 			if x := withID(evs, "717009", "717027", "IKMP_INVAL_CERT", "CERTIFICATE_INVALID_EXPIRED"); len(x) > 0 {
 				clues = append(clues, Against(3, "certificates are in use and refused"))
@@ -204,8 +199,14 @@ var pskMismatch = Condition{
 		case differ < 0:
 			clues = append(clues, Against(5, "the keys in both configurations are equal", where...))
 		}
-		if len(clues) == 0 {
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 1 }) {
 			return nil
+		}
+		if x := t.denied("udp", "4500", "non500-isakmp", "500", "isakmp"); len(x) > 0 {
+			clues = append(clues, Against(4, "a filter drops the message before anybody can read it", at(x...)...))
+		}
+		if x := t.certificates(); len(x) > 0 && differ <= 0 {
+			clues = append(clues, Against(3, "certificates are in use, not keys", x...))
 		}
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(5, "phase 1 is up", up...))

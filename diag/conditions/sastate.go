@@ -59,8 +59,18 @@ var staleSA = Condition{
 				return slices.DeleteFunc(slices.Clone(in), func(ev facts.Event) bool { return !e.Names(ev) })
 			}
 			if x := named(withID(evs, "IKMP_NO_SA")); len(x) > 0 {
-				clues = append(clues, For(2.2, e.Label()+" gets IKE messages for an SA it does not have", at(x...)...))
+				w := 1.8
+				if len(x) > 1 {
+					w = 2.6
+				}
+				clues = append(clues, For(w, e.Label()+" gets IKE messages for an SA it does not have", at(x...)...))
 				holder = other(t, i)
+				if ps := e.moved(); len(ps) > 0 {
+					clues = append(clues, Against(3, "a neighbour of that address has just begun: the message is of another attempt", at(ps[0].first)...))
+				}
+			}
+			if e.stranger() {
+				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
 			}
 			if x := named(withID(evs, "RECVD_PKT_INV_SPI", "402114")); len(x) > 1 {
 				clues = append(clues, For(2.4, e.Label()+" gets ESP with SPIs it does not have, again and again", at(x...)...))

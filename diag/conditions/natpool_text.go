@@ -1,0 +1,152 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// pair is one attempt that reached the gateway from two addresses.
+type pair struct {
+	from, then    netip.Addr
+	first, second facts.Event
+}
+
+// neighbours: both addresses lie in one block of a carrier.
+func neighbours(a, b netip.Addr) bool {
+	if !a.Is4() || !b.Is4() || a == b {
+		return false
+	}
+	x, y := a.As4(), b.As4()
+	return x[0] == y[0] && x[1] == y[1]
+}
+
+// moved finds attempts in which this tunnel's peer takes part under two addresses: one end of
+// the exchange is begun by an address, and a message that belongs to no SA comes from its
+// neighbour within a minute.
+func (e *End) moved() []pair {
+	if !e.Peer.IsValid() {
+		return nil
+	}
+	near := func(a netip.Addr) bool { return e.Mine(a) || neighbours(a, e.Peer) }
+	var begun, lost []facts.Event
+	for _, ev := range e.Device.Events {
+		if !ev.Peer.IsValid() && len(ev.Addrs) == 0 {
+			continue
+		}
+		a := ev.Peer
+		if !a.IsValid() {
+			a = ev.Addrs[0]
+		}
+		if !near(a) {
+			continue
+		}
+		ev.Peer = a
+		switch {
+		case hasAny(ev.Text, "no matching sa", "has no sa and is not an initialization offer"):
+			lost = append(lost, ev)
+		case hasAny(ev.Text, "am_wait_msg3", "mm_wait_msg5", "new sa", "retransmi", "aggressive mode", "(r) ag_init_exch", "(r) mm_key_exch", "(r) mm_sa_setup"):
+			begun = append(begun, ev)
+		}
+	}
+	var out []pair
+	for _, l := range lost {
+		var best *facts.Event
+		for i := range begun {
+			b := &begun[i]
+			if !neighbours(b.Peer, l.Peer) || !e.Mine(b.Peer) && !e.Mine(l.Peer) {
+				continue
+			}
+			if b.HasTime && l.HasTime {
+				if d := b.Time.Sub(l.Time); d < -time.Minute || d > time.Minute {
+					continue
+				}
+			} else if d := b.Place.Line - l.Place.Line; b.Place.Source != l.Place.Source || d < -8 || d > 8 {
+				continue
+			}
+			best = b
+			break
+		}
+		if best != nil && len(out) < 8 {
+			out = append(out, pair{best.Peer, l.Peer, *best, l})
+		}
+	}
+	return out
+}
+
+// carrierWords are people's words for users of one mobile carrier, and nowThen for attempts that
+// succeed by chance.
+var (
+	carrierWords = []string{"carrier", "mobile", "mobil", "lte", "4g", "5g", "umts", "3g", "sim card", "sim-karte", "hotspot", "opérateur", "operador", "provider", "tethering"}
+	nowThenWords = []string{"now and then", "sometimes", "ab und zu", "manchmal", "1 of", "one of ten", "every tenth", "parfois", "a veces", "occasionally", "by luck", "after many tries", "nach mehreren versuchen", "sporadic"}
+)
+
+var natPoolText = Condition{
+	ID: "nat-pool-address-change", Severity: report.Critical,
+	Reference: "Topsec gateway: VPN cannot connect, diagnosed by packets (NAT pool behind a mobile carrier); RFC 4787 REQ-2 (paired pooling)",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			ps := e.moved()
+			if len(ps) == 0 {
+				continue
+			}
+			var first, second []facts.Place
+			for _, p := range ps {
+				first, second = append(first, p.first.Place), append(second, p.second.Place)
+			}
+			w := 2.9
+			if len(ps) > 1 {
+				w = 3.6
+			}
+			clues := []Clue{
+				For(w, fmt.Sprintf("a message that belongs to no SA comes from %s within a minute of the attempt of its neighbour %s", ps[0].then, ps[0].from), second...),
+				For(0.6, "the attempt waits for its next message", first...)}
+			if x := t.said(carrierWords...); len(x) > 0 {
+				clues = append(clues, For(0.8, "users of one carrier", x...))
+				if y := t.said(nowThenWords...); len(y) > 0 {
+					clues = append(clues, For(0.6, "and now and then one succeeds", y...))
+				}
+			}
+			out = append(out, natPoolMatch(e.Label(), fmt.Sprintf("%s and %s", ps[0].from, ps[0].then), ps[0].from.String()+ps[0].then.String(), clues))
+		}
+		if len(out) > 0 || len(t.Clients) == 0 {
+			return out
+		}
+		// Without the gateway: only users of one carrier fail, and by luck one succeeds.
+		carrier, luck := t.said(carrierWords...), t.said(nowThenWords...)
+		if len(carrier) == 0 || len(luck) == 0 {
+			return nil
+		}
+		for _, d := range t.Clients {
+			x := withID(d.Events, "Reason 412")
+			answered := saying(d.Events, "receiving <<< isakmp oak ag", "receiving <<< isakmp oak mm")
+			if len(x) == 0 {
+				continue
+			}
+			clues := []Clue{For(1.4, "users of one carrier", carrier...), For(1.4, "now and then one succeeds", luck...), For(0.4, "", at(x...)...)}
+			if len(answered) > 0 {
+				clues = append(clues, For(1, "the gateway's answer arrives, and then nothing", at(answered...)...))
+			}
+			server := t.server()
+			if server == "" {
+				server = "the gateway"
+			}
+			out = append(out, natPoolMatch(server, "the client's two public addresses", "client", clues))
+		}
+		return out
+	},
+}
+
+func natPoolMatch(gateway, addrs, key string, clues []Clue) Match {
+	return Match{Key: key, Clues: clues,
+		Title: "The carrier's NAT gives one client two public addresses, so " + gateway + " does not know it again (" + addrs + ")",
+		Explanation: "The first messages come on UDP 500 from one address and the next, on UDP 4500, from another of the same NAT pool. The gateway knows no SA for the second address and drops them, and repeats its answer to the first. " +
+			"It works now and then, when the pool happens to give the same address twice. Gateway, keys and policies are fine.",
+		Actions: []report.Action{hand("ask the carrier to pin one public address per subscriber (paired pooling, RFC 4787 REQ-2); hand over both addresses and times"),
+			advise(nil, nil, "use TCP or SSL VPN, or a fixed address, for those users", "a load balancer in front of the gateway: keep UDP 500 and 4500 of one source on one member")},
+		Next: []report.Next{bothEnds("the same cookies from two addresses prove it; the same address and unknown cookies mean a load balancer in front")}}
+}
