@@ -92,6 +92,7 @@ type faults struct {
 	authKeys    []ssh.PublicKey
 	refused     bool
 	rejectAll   bool
+	added       string // at the end of every output
 }
 
 func (l *Lab) newDevice(spec deviceSpec, files fs.FS, texts map[string]string) (*Device, error) {

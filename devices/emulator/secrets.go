@@ -68,6 +68,8 @@ func (s *secrets) make(kind string) (string, error) {
 	switch kind {
 	case "login", "enable", "psk", "word":
 		return s.draw(alnum, 18)
+	case "hex":
+		return s.draw("0123456789abcdef", 40)
 	case "asahash":
 		return s.draw(b64, 16)
 	case "pbkdf2":

@@ -425,6 +425,12 @@ func (s *session) exec(line string) error {
 	if filter != nil {
 		text = filter(text)
 	}
+	if f.added != "" && m.words[0] == "show" {
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		text += f.added
+	}
 	if is(f.closeMid) {
 		s.print(text[:len(text)/2])
 		s.flush()

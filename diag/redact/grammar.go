@@ -52,7 +52,10 @@ func suspicious(line string) bool {
 				if foldPrefix(line[i:], "radius") {
 					return true
 				}
-			case '-':
+			case 'f':
+				if foldPrefix(line[i:], "ftp-server") {
+					return true
+				}
 			}
 		}
 		prev = c
@@ -205,6 +208,10 @@ func (p *parser) value(i int) int {
 	opaque := false
 	for i < len(p.fs)-1 {
 		switch p.word(i) {
+		case "level": // enable secret level 7 5 X
+			if number(p.word(i + 1)) {
+				i++
+			}
 		case "0", "clear", "text", "ascii", "hex", "clear-text", "local", "remote", "is", "=", ":":
 		case "4", "5", "6", "7", "8", "9", "10", "encrypted":
 			opaque = true
@@ -255,7 +262,7 @@ func (p *parser) command() {
 	case first == "service" || first == "banner" && !strings.Contains(p.line, "password"):
 		return
 	case first == "password" || first == "passwd" || first == "pass" || first == "passphrase" || first == "key-string" || first == "wpa-psk" ||
-		first == "ldap-login-password" || first == "server-key" || first == "shared-secret" || first == "radius-common-pw" || first == "domain-password" || first == "area-password":
+		first == "ldap-login-password" || first == "server-key" || first == "shared-secret" || first == "radius-common-pw" || first == "domain-password" || first == "area-password" || first == "challenge-password":
 		if sentence[p.word(i+1)] && p.word(i+1) != "is" {
 			return
 		}
@@ -289,23 +296,34 @@ func (p *parser) command() {
 		return
 	case first == "authentication":
 		// IOS ikev2 profile: authentication local pre-share key X; wlan: authentication key-management wpa.
+		// eigrp: authentication key eigrp 1 X key-id 1, authentication mode hmac-sha-256 X.
 		for j := i + 1; j+1 < len(p.fs); j++ {
-			if p.word(j) == "key" || p.word(j) == "key-string" {
+			switch w := p.word(j); {
+			case w == "key" && p.word(j+1) == "eigrp":
+				p.value(j + 3)
+				return
+			case w == "key" || w == "key-string" || strings.HasPrefix(w, "hmac-sha"):
 				p.value(j + 1)
 				return
 			}
+		}
+		p.passwords(i + 1)
+		return
+	case first == "logging":
+		if p.word(i+1) == "ftp-server" { // address, path, user, password
+			p.value(i + 5)
 		}
 		return
 	case first == "snmp-server":
 		p.snmp(i + 1)
 		return
-	case first == "tacacs-server" || first == "radius-server" || first == "server" || first == "server-private" || first == "failover" || first == "radius" || first == "tacacs" || first == "client":
+	case first == "tacacs-server" || first == "radius-server" || first == "server" || first == "server-private" || first == "failover" || first == "radius" || first == "tacacs" || first == "client" || first == "pac" || first == "group":
 		p.keyed(i + 1)
 		return
 	case first == "aaa-server":
 		p.aaaServer(i)
 		return
-	case first == "vpngroup" || first == "vpnclient" || first == "vpdn" || first == "ppp" || first == "test" || first == "http" || first == "auth-prompt" || first == "dialer":
+	case first == "vpngroup" || first == "vpnclient" || first == "vpdn" || first == "ppp" || first == "test" || first == "http" || first == "auth-prompt" || first == "dialer" || first == "credentials":
 		p.passwords(i + 1)
 		return
 	case first == "ntp":
@@ -425,7 +443,7 @@ func (p *parser) passwords(i int) {
 func (p *parser) keyed(i int) {
 	for ; i < len(p.fs); i++ {
 		switch p.word(i) {
-		case "key", "secret", "password", "server-key", "shared-secret":
+		case "key", "secret", "password", "server-key", "shared-secret", "pre-shared-key", "pac-key":
 			if !sentence[p.word(i+1)] {
 				i = p.value(i+1) - 1
 			}
