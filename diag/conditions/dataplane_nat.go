@@ -52,7 +52,8 @@ func (e *End) translate(n network) (t translation, known bool) {
 	}) {
 		return translate82(c, n, src, out)
 	}
-	return translate83(c, n, src, out)
+	rules := ofBox(e, "nat rules", func() []facts.NATRule { return inOrder(c.NAT) })
+	return translate83(rules, n, src, out)
 }
 
 func ifFits(rule, iface string) bool {
@@ -72,7 +73,70 @@ func sides(ps []netip.Prefix, wild bool, name string) ([]netip.Prefix, bool) {
 }
 
 // translate83 walks rules of 8.3 and later: twice NAT, object NAT static then dynamic, after-auto.
-func translate83(c *facts.Config, n network, src string, out []string) (t translation, known bool) {
+func translate83(rules []facts.NATRule, n network, src string, out []string) (t translation, known bool) {
+	left := []network{n}
+	t.noExempt, t.whole = true, true
+	for i := range rules {
+		r := &rules[i]
+		if r.Inactive || r.Service != "" || r.Form != "twice" && r.Form != "object" {
+			continue
+		}
+		exempt := r.Identity && (r.Names.DstReal == r.Names.DstMapped || slices.Equal(r.DstReal, r.DstMapped))
+		t.noExempt = t.noExempt && !exempt
+		forward := ifFits(r.RealIf, src) && anyFits(r.MappedIf, out) && side(r.SrcReal, r.SrcAny, n.src) && side(r.DstReal, r.DstAny, n.dst)
+		reverse := exempt && !t.hit && ifFits(r.MappedIf, src) && anyFits(r.RealIf, out) && side(r.SrcReal, r.SrcAny, n.dst) && side(r.DstReal, r.DstAny, n.src)
+		if !forward && !reverse {
+			continue
+		}
+		from, okf := sides(r.SrcReal, r.SrcAny, r.Names.SrcReal)
+		to, okt := sides(r.DstReal, r.DstAny, r.Names.DstReal)
+		if !okf || !okt {
+			if r.Identity {
+				return t, false // an exemption whose networks are unknown may be the one
+			}
+			continue
+		}
+		for _, f := range from {
+			for _, o := range to {
+				switch {
+				case exempt && forward:
+					if t.hit {
+						if n.src.Overlaps(f) && n.dst.Overlaps(o) && t.late == nil && o.Bits() > 0 {
+							t.late = r
+						}
+						continue
+					}
+					before := len(left)
+					left = less(left, network{src: f, dst: o})
+					if len(left) != before || len(left) == 0 {
+						t.whole = false
+					}
+				case reverse: // written from the other side: source is the far network
+					left = less(left, network{src: o, dst: f})
+				case !exempt && forward && !t.hit:
+					for _, p := range left {
+						if !p.src.Overlaps(f) || !p.dst.Overlaps(o) {
+							continue
+						}
+						// One host's static translation is meant for the Internet and leaves the network alone.
+						if !r.Dynamic && f.Bits() > n.src.Bits() {
+							continue
+						}
+						t.hit, t.rule, t.part = true, *r, overlap(p, network{src: f, dst: o})
+						break
+					}
+				}
+			}
+		}
+		if len(left) == 0 {
+			return t, true
+		}
+	}
+	return t, true
+}
+
+// inOrder sorts rules the way the device tries them.
+func inOrder(all []facts.NATRule) []facts.NATRule {
 	section := func(r facts.NATRule) int {
 		switch {
 		case r.Form == "twice" && !r.After:
@@ -84,69 +148,14 @@ func translate83(c *facts.Config, n network, src string, out []string) (t transl
 		}
 		return 3
 	}
-	rules := slices.Clone(c.NAT)
+	rules := slices.Clone(all)
 	slices.SortStableFunc(rules, func(a, b facts.NATRule) int {
 		if d := section(a) - section(b); d != 0 {
 			return d
 		}
 		return a.Order - b.Order
 	})
-	left := []network{n}
-	t.noExempt, t.whole = true, true
-	for _, r := range rules {
-		if r.Inactive || r.Service != "" || r.Form != "twice" && r.Form != "object" {
-			continue
-		}
-		from, okf := sides(r.SrcReal, r.SrcAny, r.Names.SrcReal)
-		to, okt := sides(r.DstReal, r.DstAny, r.Names.DstReal)
-		if !okf || !okt {
-			if r.Identity {
-				return t, false // an exemption whose networks are unknown may be the one
-			}
-			continue
-		}
-		forward := ifFits(r.RealIf, src) && anyFits(r.MappedIf, out)
-		reverse := ifFits(r.MappedIf, src) && anyFits(r.RealIf, out)
-		exempt := r.Identity && (r.Names.DstReal == r.Names.DstMapped || slices.Equal(r.DstReal, r.DstMapped))
-		t.noExempt = t.noExempt && !exempt
-		for _, f := range from {
-			for _, o := range to {
-				switch {
-				case exempt && forward:
-					if t.hit {
-						if r2 := (network{src: f, dst: o}); n.src.Overlaps(r2.src) && n.dst.Overlaps(r2.dst) && t.late == nil && o.Bits() > 0 {
-							late := r
-							t.late = &late
-						}
-						continue
-					}
-					before := len(left)
-					left = less(left, network{src: f, dst: o})
-					if len(left) != before || len(left) == 0 {
-						t.whole = false
-					}
-				case exempt && reverse && !t.hit: // written from the other side: source is the far network
-					left = less(left, network{src: o, dst: f})
-				case !exempt && forward && !t.hit:
-					for _, p := range left {
-						if !p.src.Overlaps(f) || !p.dst.Overlaps(o) {
-							continue
-						}
-						// One host's static translation is meant for the Internet and leaves the network alone.
-						if !r.Dynamic && f.Bits() > n.src.Bits() {
-							continue
-						}
-						t.hit, t.rule, t.part = true, r, overlap(p, network{src: f, dst: o})
-						break
-					}
-				}
-			}
-		}
-		if len(left) == 0 {
-			return t, true
-		}
-	}
-	return t, true
+	return rules
 }
 
 // overlap is what two pairs have in common.
@@ -253,11 +262,13 @@ func translate82(c *facts.Config, n network, src string, out []string) (t transl
 // Entries that name ports exempt nothing: natExemptionPorts speaks of them.
 func exempted(l *facts.ACL, left []network) ([]network, bool) {
 	var kept []network
-	for _, a := range l.Entries {
-		if a.Inactive || a.SrcPort != "" || a.DstPort != "" || a.Proto != "ip" {
+	for i := range l.Entries {
+		a := &l.Entries[i]
+		if a.Inactive || a.SrcPort != "" || a.DstPort != "" || a.Proto != "ip" || !mayTouch(a, left) {
 			continue
 		}
-		for _, o := range pairsOf(a) {
+		ps := pairsOf(*a)
+		for _, o := range ps {
 			if !a.Permit {
 				for _, p := range left {
 					if p.src.Overlaps(o.src) && p.dst.Overlaps(o.dst) {
@@ -267,7 +278,7 @@ func exempted(l *facts.ACL, left []network) ([]network, bool) {
 			}
 			left = less(left, o)
 		}
-		if len(pairsOf(a)) == 0 && a.Permit {
+		if len(ps) == 0 && a.Permit {
 			return left, false
 		}
 		if len(left) == 0 {
@@ -277,13 +288,36 @@ func exempted(l *facts.ACL, left []network) ([]network, bool) {
 	return append(left, kept...), true
 }
 
+// mayTouch tells cheaply whether an entry may touch one of the pieces; an unresolved name may.
+func mayTouch(a *facts.ACE, left []network) bool {
+	for i := range left {
+		if side(a.Src, a.SrcAny, left[i].src) && side(a.Dst, a.DstAny, left[i].dst) {
+			return true
+		}
+	}
+	return false
+}
+
+func side(ps []netip.Prefix, wild bool, n netip.Prefix) bool {
+	if wild || len(ps) == 0 {
+		return true
+	}
+	for _, p := range ps {
+		if p.Overlaps(n) {
+			return true
+		}
+	}
+	return false
+}
+
 // permits tells whether a list (walked from the top) permits a part of the pieces.
 func permits(l *facts.ACL, left []network) (network, bool) {
-	for _, a := range l.Entries {
-		if a.Inactive {
+	for i := range l.Entries {
+		a := &l.Entries[i]
+		if a.Inactive || !mayTouch(a, left) {
 			continue
 		}
-		for _, o := range pairsOf(a) {
+		for _, o := range pairsOf(*a) {
 			for _, p := range left {
 				if a.Permit && p.src.Overlaps(o.src) && p.dst.Overlaps(o.dst) {
 					return overlap(p, o), true

@@ -459,33 +459,31 @@ func covered(n network, list []network) bool {
 }
 
 // unmirrored returns the entries of a without a mirror in b. Lists that are cut into other
-// pieces but sum up to the same networks are equal.
+// pieces but sum up to the same networks are equal; a wider entry is no mirror.
 func unmirrored(a, b []network) (out []network) {
+	type pair struct{ src, dst netip.Prefix }
+	have := make(map[pair]bool, len(b))
+	for _, o := range b {
+		have[pair{o.src, o.dst}] = true
+	}
 	for _, n := range a {
 		m := network{src: n.dst, dst: n.src}
-		if slices.ContainsFunc(b, func(o network) bool { return o.src == m.src && o.dst == m.dst }) || halves(m, b, 0) {
+		if have[pair{m.src, m.dst}] {
 			continue
 		}
-		out = append(out, n)
+		left := []network{m}
+		for _, o := range b {
+			if o.src.Bits() >= m.src.Bits() && o.dst.Bits() >= m.dst.Bits() && m.src.Overlaps(o.src) && m.dst.Overlaps(o.dst) {
+				if left = less(left, o); len(left) == 0 {
+					break
+				}
+			}
+		}
+		if len(left) > 0 {
+			out = append(out, n)
+		}
 	}
 	return out
-}
-
-// halves: the pair is the sum of pieces that are in the list.
-func halves(n network, list []network, depth int) bool {
-	if covered(n, list) {
-		return depth > 0 // as a whole only when a piece of it; a wider entry is no mirror
-	}
-	if depth > 3 {
-		return false
-	}
-	if lo, hi, ok := split(n.src); ok && slices.ContainsFunc(list, func(o network) bool { return n.src.Overlaps(o.src) && o.src.Bits() > n.src.Bits() }) {
-		return halves(network{src: lo, dst: n.dst}, list, depth+1) && halves(network{src: hi, dst: n.dst}, list, depth+1)
-	}
-	if lo, hi, ok := split(n.dst); ok && slices.ContainsFunc(list, func(o network) bool { return n.dst.Overlaps(o.dst) && o.dst.Bits() > n.dst.Bits() }) {
-		return halves(network{src: n.src, dst: lo}, list, depth+1) && halves(network{src: n.src, dst: hi}, list, depth+1)
-	}
-	return false
 }
 
 func split(p netip.Prefix) (lo, hi netip.Prefix, ok bool) {
@@ -664,9 +662,16 @@ var aclOverlap = Condition{
 				} else if f.ok && f.encaps > 0 && f.decaps > 0 {
 					clues = append(clues, Against(2, "the tunnel carries traffic both ways"))
 				}
+				peer, taker := e.PeerLabel(), "the other peer"
+				if len(hi.Peers) > 0 {
+					peer = hi.Peers[0].String()
+				}
+				if len(lo.Peers) > 0 {
+					taker = lo.Peers[0].String()
+				}
 				out = append(out, Match{Key: fmt.Sprintf("%s %s %d %d", e.Label(), lo.Map, lo.Sequence, hi.Sequence), Clues: clues,
-					Title:       fmt.Sprintf("Crypto access lists %s and %s on %s overlap: traffic takes the wrong tunnel", lo.ACL, hi.ACL, e.Label()),
-					Explanation: fmt.Sprintf("In crypto map %s the lower sequence %d (%s) wins for %s to %s, so traffic meant for sequence %d (%s) goes to the other peer.", lo.Map, lo.Sequence, lo.ACL, n.src, n.dst, hi.Sequence, hi.ACL),
+					Title:       fmt.Sprintf("Crypto access lists %s and %s on %s overlap: traffic for %s takes the wrong tunnel", lo.ACL, hi.ACL, e.Label(), peer),
+					Explanation: fmt.Sprintf("In crypto map %s the lower sequence %d (%s) wins for %s to %s, so traffic meant for sequence %d (%s, peer %s) goes to %s.", lo.Map, lo.Sequence, lo.ACL, n.src, n.dst, hi.Sequence, hi.ACL, peer, taker),
 					Actions:     []report.Action{advise(e, nil, fmt.Sprintf("narrow %s to what its own peer has, or give the narrower entry the lower sequence number", lo.ACL))}})
 			}
 		}
