@@ -94,7 +94,7 @@ func used(dev *facts.Device) int {
 
 // parse reads one text into the device.
 func (r *reading) parse(dev *facts.Device, t *text) {
-	outputs, host := transcript.CutLines(transcript.Lines(t.body), t.source)
+	outputs, host := transcript.CutLines(unquoted(transcript.Lines(t.body)), t.source)
 	if host != "" && dev.Hostname == "" {
 		dev.Hostname = host
 	}
@@ -117,6 +117,31 @@ func (r *reading) parse(dev *facts.Device, t *text) {
 	if len(outputs) == 0 && named != "" { // zero bytes: the device had nothing to say
 		dev.Outputs = append(dev.Outputs, facts.Output{Command: named, Empty: true, Complete: true, Place: facts.Place{Source: t.source, Line: 1}})
 	}
+}
+
+// unquoted takes the marks off a text that a mail program quoted: most of its lines begin with ">".
+func unquoted(lines []facts.Line) []facts.Line {
+	marked, filled := 0, 0
+	for _, l := range lines {
+		if strings.TrimSpace(l.Text) == "" {
+			continue
+		}
+		filled++
+		if strings.HasPrefix(l.Text, ">") {
+			marked++
+		}
+	}
+	if marked < 3 || 10*marked < 6*filled {
+		return lines
+	}
+	out := make([]facts.Line, len(lines))
+	for i, l := range lines {
+		for strings.HasPrefix(l.Text, ">") {
+			l.Text = strings.TrimPrefix(l.Text[1:], " ")
+		}
+		out[i] = l
+	}
+	return out
 }
 
 // output hands one answer to the parsers: log lines first, the rest to the platform's.

@@ -307,3 +307,11 @@ func TestNotes(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A session that a mail program quoted is read as if it were not.
+func TestQuoted(t *testing.T) {
+	set := read(t, put(t, map[string]string{"mail.txt": "Hi,\n\n> fw# show crypto isakmp sa\n> " + strings.ReplaceAll(ikeTable, "\n", "\n> ") + "\n> fw# \n"}))
+	if len(set.Devices) != 1 || len(set.Devices[0].IKE) != 1 || set.Devices[0].Hostname != "fw" || set.Devices[0].IKE[0].StatePlace.Line != 11 {
+		t.Errorf("%+v", set.Devices)
+	}
+}

@@ -126,7 +126,7 @@ func momentOf(ev facts.Event) (moment, bool) {
 			default:
 				return m, false
 			}
-		case ev.Kind == "debug" && hasAny(ev.Text, "peer not responding", "death by dpd"):
+		case ev.Kind == "debug" && hasAny(ev.Text, "peer not responding", "death by dpd", "not responding!"):
 			m.step, m.why = lostPeer, "peer not responding"
 		case ev.Kind == "debug" && hasAny(ev.Text, "deleting sa reason"):
 			m.step = wentDown

@@ -483,6 +483,12 @@ func natSigns(e *End) []facts.Place {
 			break
 		}
 	}
+	for _, ev := range e.Events() {
+		if ev.PeerPort != 0 && ev.PeerPort != 500 && strings.HasSuffix(ev.ID, "SESSION_STATUS") || ev.Kind == "debug" && hasAny(ev.Text, "dport 4500") {
+			out = append(out, ev.Place)
+			break
+		}
+	}
 	return out
 }
 

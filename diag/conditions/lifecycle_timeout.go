@@ -205,8 +205,15 @@ var peerDeleted = Condition{
 			for _, l := range e.lives() {
 				x := l.because(byPeerWords...)
 				if len(x) == 0 {
-					if y := saying(e.Events(), "received delete", "processing delete payload", "receive delete"); len(y) > 0 && y[0].Kind == "debug" && len(l.because()) == 0 && l.peer == y[0].Peer {
-						x = []moment{{step: wentDown, ev: y[0], why: "delete"}}
+					// A debug line names no peer: the end that follows it does.
+					for _, y := range saying(e.Events(), "received delete", "processing delete payload", "receive delete") {
+						for _, m := range l.of(wentDown) {
+							if y.Kind == "debug" && m.ev.Place.Source == y.Place.Source && m.ev.Place.Line >= y.Place.Line && m.ev.Place.Line-y.Place.Line <= 8 {
+								m.why = "a delete from the peer"
+								x = append(x, moment{step: wentDown, ev: y, why: m.why}, m)
+								break
+							}
+						}
 					}
 				}
 				if len(x) == 0 {

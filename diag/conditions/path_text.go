@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
@@ -13,7 +14,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
 }
 
 // denied returns log lines that drop the given UDP port or IP protocol between the two ends of
@@ -111,6 +112,7 @@ func covers(ps []netip.Prefix, wild bool, a netip.Addr) bool {
 
 var udp500Text = Condition{
 	ID: "udp-500-blocked", Severity: report.Critical,
+	Prefer:    []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -136,8 +138,23 @@ var udp500Text = Condition{
 			if x := saying(withID(evs, "713136"), "msg2"); len(x) > 0 {
 				clues = append(clues, For(2, "the negotiation timed out at message 2", at(x...)...))
 			}
-			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 {
-				clues = append(clues, For(1.6, "nothing answered the retransmissions", at(x...)...))
+			var on500, on4500 []facts.Event
+			for _, ev := range saying(withID(evs, "750003"), "maximum number of retrans") {
+				if ev.PeerPort == 4500 {
+					on4500 = append(on4500, ev)
+				} else {
+					on500 = append(on500, ev)
+				}
+			}
+			if len(on500) > 0 {
+				w := 1.6
+				if o := t.Other(e); o != nil && o.Device.Config != nil && len(o.Device.Events) > 0 && len(o.IKE()) == 0 && !slices.ContainsFunc(o.Events(), func(ev facts.Event) bool { return o.Names(ev) && vpnLine(ev) }) {
+					w = 3
+				}
+				clues = append(clues, For(w, "nothing answered the retransmissions", at(on500...)...))
+			}
+			if len(on4500) > 0 {
+				clues = append(clues, Against(3, "IKE_SA_INIT passed on UDP 500: the exchange had moved to 4500", at(on4500...)...))
 			}
 			if p, drop := e.aclDrops("udp", "500", "17"); drop && len(e.IKE()) == 0 || drop && len(waiting) > 0 {
 				clues = append(clues, For(3.6, "the inbound list on the outside interface does not permit UDP 500 from the peer", p))
@@ -214,6 +231,16 @@ var udp4500Text = Condition{
 			if x := e.inState("MM_WAIT_MSG5"); len(x) > 0 {
 				clues = append(clues, For(1.3, e.Label()+" waits for message 5, the first on UDP 4500 behind a NAT", placesOf(x)...))
 			}
+			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 && x[0].PeerPort == 4500 {
+				clues = append(clues, For(2.4, e.Label()+" gets no answer on UDP 4500 (IKE_AUTH)", at(x...)...))
+			}
+			for _, sa := range e.IKE() {
+				if sa.Version == 2 && !IsUp(sa) && sa.RemotePort == 4500 {
+					clues = append(clues, For(0.8, e.Label()+" negotiates on UDP 4500", saPlace(sa)))
+				} else if sa.Version == 2 && !IsUp(sa) && sa.Role == "responder" && sa.RemotePort == 500 {
+					clues = append(clues, For(1, e.Label()+" answered on UDP 500 and got nothing on 4500", saPlace(sa)))
+				}
+			}
 			if x := e.inState("MM_WAIT_MSG6"); len(x) > 0 {
 				clues = append(clues, For(1.1, e.Label()+" has no answer to message 5", placesOf(x)...))
 			}
@@ -278,6 +305,10 @@ var fragmentsText = Condition{
 		}
 		certs := t.certificates()
 		for _, e := range t.Ends {
+			if x := saying(e.Events(), "time exceeded (reassembly)", "type 11, code 1", "reassembly time exceeded"); len(x) > 0 {
+				explain = "The far end reports that it waited in vain for the rest of a fragmented packet (ICMP 11/1): proof that a fragment was lost on the way. "
+				clues = append(clues, For(3.8, "the far end got some fragments and not all", at(x...)...))
+			}
 			if x := e.inState("MM_WAIT_MSG5", "MM_WAIT_MSG6", "MM_KEY_EXCH"); len(x) > 0 && len(certs) > 0 {
 				clues = append(clues, For(1.4, e.Label()+" waits for the message that carries the certificate, a large one", placesOf(x)...), For(0.6, "certificates are in use", certs...))
 			}
@@ -444,10 +475,52 @@ func (e *End) resting() int {
 	return n
 }
 
+// vpnLine: a log line about IKE or IPsec.
+func vpnLine(ev facts.Event) bool {
+	return ev.Kind == "debug" || ev.Kind == "asa" && len(ev.ID) == 6 && (ev.ID[:2] == "71" || ev.ID[:2] == "75" || ev.ID[:3] == "402") || ev.Kind == "ios" && hasAny(ev.ID, "crypto", "ikev2")
+}
+
+var responderSilentText = Condition{
+	ID: "responder-silent", Severity: report.Critical,
+	SymptomOf: []string{"isakmp-disabled", "isakmp-port-in-use", "peer-address-mismatch", "phase1-policy-mismatch", "ike-version-mismatch", "exchange-mode-mismatch", "connection-type-conflict", "threat-detection-shun", "low-memory"},
+	Reference: "%ASA-4-713191, %ASA-4-713276, %ASA-6-713235; Meraki: the gateway does not answer the client",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			evs := e.Events()
+			for _, r := range []struct{ id, title, why, step string }{
+				{"713191", "answers no further peer: its limit of concurrent IKE negotiations is reached (713191)", "More peers negotiate at once than the device takes, so it drops the first messages of the others.", "let fewer peers start at once; the limit is that of the platform"},
+				{"713276", "answers no further peer: its in-negotiation limit is reached (713276)", "More negotiations are half open than the device allows, so new first messages are dropped.", "crypto ikev1 limit max-in-negotiation-sa, or the flood of half-open negotiations"},
+				{"713235", "is the standby unit and must not answer (713235)", "IKE arrives at the standby unit of a failover pair, which drops its answer. The peer uses the standby unit's address, or the units' roles changed under it.", "let the peer use the active unit's address; look at show failover"},
+			} {
+				x := withID(evs, r.id)
+				if len(x) == 0 {
+					continue
+				}
+				w := 3.2
+				if len(x) > 1 {
+					w = 4
+				}
+				clues := []Clue{For(w, "the device says why it does not answer", at(x...)...)}
+				if y := withID(evs, "713236"); len(y) > 0 {
+					clues = append(clues, For(0.4, "requests arrive", at(y...)...))
+				}
+				if up := t.phase1Up(); len(up) > 0 {
+					clues = append(clues, Against(1.5, "this tunnel is up"))
+				}
+				out = append(out, Match{Key: e.Label() + r.id, Clues: clues, Title: e.Label() + " " + r.title,
+					Explanation: "Requests arrive at " + e.Label() + " and no answer leaves. " + r.why + " The path and the keys are not the point.",
+					Actions:     []report.Action{advise(e, nil, r.step, "check destination address and MAC (virtual address of a warm spare)")}})
+			}
+		}
+		return out
+	},
+}
+
 var noIKEText = Condition{
 	ID: "no-ike-from-initiator", Severity: report.Major,
 	SymptomOf: []string{"crypto-map-no-policy", "crypto-acl-unbound", "route-missing", "isakmp-disabled", "connection-type-conflict", "ping-source-wrong", "isakmp-port-in-use", "udp-500-blocked", "dead-peer",
-		"sa-idle-timeout", "peer-deleted-sa", "keepalive-mismatch", "no-nat-exemption"},
+		"sa-idle-timeout", "peer-deleted-sa", "responder-silent", "threat-detection-shun", "keepalive-mismatch", "no-nat-exemption"},
 	Reference: "Cisco: no sign that the tunnel works; Meraki: no ISAKMP from the client",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -495,13 +568,28 @@ var noIKEText = Condition{
 }
 
 var deadPeerText = Condition{
-	ID: "dead-peer", Severity: report.Critical,
+	ID: "dead-peer", Severity: report.Critical, Prefer: []string{"nat-mapping-lost"},
 	Reference: "%ASA-3-713123 IKE lost contact with remote peer; RFC 3706",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		for _, e := range t.Ends {
 			evs := e.Events()
-			lost := withID(evs, "713123")
+			var lost []facts.Event
+			back := false
+			for _, l := range e.lives() {
+				x := l.of(lostPeer)
+				lost = append(lost, events(x)...)
+				if n := len(x); n > 0 {
+					d, ok := l.backAfter(x[n-1])
+					back = back || ok && d < 5*time.Minute
+				}
+			}
+			if back {
+				clues = append(clues, Against(2, "the peer came back within minutes"))
+			}
+			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(lost) > 0 && len(x) > 0 {
+				clues = append(clues, For(1.2, "new negotiations get no answer", at(x...)...))
+			}
 			if len(lost) > 0 {
 				clues = append(clues, For(2.2, e.Label()+" lost contact with the peer", at(lost...)...))
 				if len(lost) > 2 {

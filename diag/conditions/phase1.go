@@ -146,7 +146,7 @@ var pskMismatch = Condition{
 			if x := withID(evs, "751002", "751004"); len(x) > 0 {
 				clues = append(clues, For(3.4, "no usable key for this peer", at(x...)...))
 			}
-			if x := saying(withID(evs, "750003"), "auth"); len(x) > 0 {
+			if x := slices.DeleteFunc(saying(withID(evs, "750003"), "auth"), func(ev facts.Event) bool { return hasAny(ev.Text, identityWords...) }); len(x) > 0 {
 				clues = append(clues, For(2.6, "IKEv2 authentication failed", at(x...)...))
 			} else if x := saying(evs, "authentication_failed", "auth exchange failed", "failed to verify auth", "verification of peer's authentication data failed"); len(x) > 0 {
 				clues = append(clues, For(2.4, "IKEv2 authentication failed", at(x...)...))
@@ -177,6 +177,9 @@ var pskMismatch = Condition{
 			}
 			if x := withID(evs, "751008", "713206", "113015", "113005", "751011", "713167", "713166"); len(x) > 0 {
 				clues = append(clues, Against(4, "the peer is authenticated, and refused after it", at(x...)...))
+			}
+			if x := saying(evs, "time exceeded (reassembly)", "type 11, code 1"); len(x) > 0 {
+				clues = append(clues, Against(4, "the far end could not put the fragments together", at(x...)...))
 			}
 			if x := saying(evs, "no pre-shared key with"); len(x) > 0 {
 				clues = append(clues, Against(2.5, "there is no key for that name or address at all", at(x...)...))

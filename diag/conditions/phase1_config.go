@@ -206,7 +206,7 @@ func fixPeer(e *End) report.Action {
 }
 
 var phase1PolicyMismatch = Condition{
-	ID: "phase1-policy-mismatch", Severity: report.Critical, Prefer: []string{"client-proposal-unsupported"},
+	ID: "phase1-policy-mismatch", Severity: report.Critical, Prefer: []string{"certificate-rejected", "ike-version-mismatch", "identity-mismatch", "client-proposal-unsupported"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -239,6 +239,9 @@ var phase1PolicyMismatch = Condition{
 			}
 			if len(done) > 0 {
 				clues = append(clues, Against(4, "phase 1 completes: look at phase 2", at(done...)...))
+			}
+			if x := e.inState("MM_SA_SETUP", "MM_KEY_EXCH", "MM_WAIT_MSG4", "MM_WAIT_MSG5", "MM_WAIT_MSG6", "AM_WAIT_MSG3", "CONF_XAUTH"); len(x) > 0 {
+				clues = append(clues, Against(2.5, "a policy was agreed: the exchange is past it", placesOf(x)...))
 			}
 		}
 		common, diff, where := commonPolicy(t)

@@ -81,7 +81,7 @@ var certificateRejected = Condition{
 }
 
 // identityWords are texts of a peer whose identity, not whose key, is not what is expected.
-var identityWords = []string{"idi not matched", "id not matched", "identity not matched", "identity does not match", "identity mismatch", "unable to compare ike id", "ike id against peer cert", "peer-id-validate",
+var identityWords = []string{"idi not matched", "received idi", "received idr", "id not matched", "identity not matched", "identity does not match", "identity mismatch", "unable to compare ike id", "ike id against peer cert", "peer-id-validate",
 	"peer id validation failed", "id mismatch", "does not match the identity", "peer's identity", "unknown ike peer identity", "failed to match identity", "no profile found for", "profile not found", "does not match peer cert", "id_type mismatch", "ike id check"}
 
 var identityMismatch = Condition{
