@@ -53,11 +53,11 @@ func (a *API) Check(ctx context.Context, k Checked) []CheckLine {
 		out = append(out, CheckLine{What: what, Detail: detail, OK: err == nil})
 	}
 	auth, err := a.c.AuthTestContext(ctx)
-	if err != nil {
-		add("slack bot token", Explain("auth.test", err), "")
-	} else {
-		add("slack bot token", nil, "workspace "+auth.Team+", user "+auth.User)
+	known := err == nil
+	if auth == nil {
+		auth = &slack.AuthTestResponse{}
 	}
+	add("slack bot token", Explain("auth.test", err), "workspace "+auth.Team+", user "+auth.User)
 	if k.Socket {
 		_, _, err := a.c.StartSocketModeContext(ctx)
 		if Code(err) == "missing_scope" {
@@ -65,7 +65,7 @@ func (a *API) Check(ctx context.Context, k Checked) []CheckLine {
 		}
 		add("slack app token", Explain("apps.connections.open", err), "Socket Mode may connect")
 	}
-	if auth == nil {
+	if !known {
 		return out // without a token nothing else can be asked
 	}
 	err = a.missing(ctx, auth.Header.Get("X-OAuth-Scopes"), auth.UserID, k.Channel)
