@@ -451,12 +451,15 @@ var policyConflict = Condition{
 			}
 			where := facts.Place{}
 			if c != nil {
+				named := group
+				if tg := e.TunnelGroup(); named == "" && tg != nil {
+					named = tg.Name
+				}
 				for _, g := range c.TunnelGroups {
-					mine := g.Name == group || group == "" && e.TunnelGroup() != nil && e.TunnelGroup().Name == g.Name
-					if !mine {
+					if g.Name != named {
 						continue
 					}
-					name, named := policyOf(g)
+					name, from := policyOf(g)
 					a, owner, ok := policyAttr(c, name, "vpn-tunnel-protocol")
 					for _, u := range c.Users {
 						if x, has := facts.Get(u.Attrs, "vpn-tunnel-protocol"); has && u.Name == user && user != "" {
@@ -480,9 +483,9 @@ var policyConflict = Condition{
 						if p, asked := e.askedIKE(); asked && len(e.IKE()) == 0 && len(rejected) == 0 {
 							m.Clues = append(m.Clues, For(1, "no IKE SA with the peer", p))
 						}
-						m.Clues = append(m.Clues, For(w, fmt.Sprintf("group policy %s allows %s only, the crypto map entry needs %s", owner, a.Value, strings.Join(need, " or ")), a.Place, named, g.Place))
+						m.Clues = append(m.Clues, For(w, fmt.Sprintf("group policy %s allows %s only, the crypto map entry needs %s", owner, a.Value, strings.Join(need, " or ")), a.Place, from, g.Place))
 					} else if len(rejected) > 0 {
-						m.Clues = append(m.Clues, For(0.8, fmt.Sprintf("%s allows %s", owner, a.Value), a.Place, named))
+						m.Clues = append(m.Clues, For(0.8, fmt.Sprintf("%s allows %s", owner, a.Value), a.Place, from))
 					}
 				}
 			}

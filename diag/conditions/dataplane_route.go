@@ -431,6 +431,9 @@ var backupPeerMissing = Condition{
 			if len(entries) != 1 || len(entries[0].Peers) != 1 || len(entries[0].PeerNames) > 0 || t.Set == nil {
 				continue
 			}
+			if len(t.phase1Up()) > 0 || e.phase2Up() {
+				continue
+			}
 			c := e.Config()
 			var clues []Clue
 			second := netip.Addr{}
@@ -454,14 +457,9 @@ var backupPeerMissing = Condition{
 					clues = append(clues, For(2, fmt.Sprintf("%s (%s) is a second headend that could take over", d.Name, second), p, place2(entries[0], "peer")))
 				}
 			}
-			if !second.IsValid() {
-				for _, g := range c.TunnelGroups {
-					a, err := netip.ParseAddr(g.Name)
-					if err == nil && g.Type == "ipsec-l2l" && a != e.Peer && !slices.ContainsFunc(c.MapEntries, func(m facts.MapEntry) bool { return slices.Contains(m.Peers, a) }) {
-						second = a
-						clues = append(clues, For(1.6, fmt.Sprintf("tunnel-group %s is ready and no crypto map entry uses it", a), g.Place, place2(entries[0], "peer")))
-					}
-				}
+			if g, ok := ofBox(e, "spare group", func() spareGroup { return unusedGroup(c) }).get(); ok && !second.IsValid() {
+				second = g.addr
+				clues = append(clues, For(1.6, fmt.Sprintf("tunnel-group %s is ready and no crypto map entry uses it", g.addr), g.place, place2(entries[0], "peer")))
 			}
 			if a, p, ok := t.namedBeside(e); ok && !second.IsValid() {
 				second = a
@@ -506,6 +504,30 @@ var backupPeerMissing = Condition{
 		}
 		return out
 	},
+}
+
+// spareGroup is a site-to-site tunnel-group that no crypto map entry uses.
+type spareGroup struct {
+	addr  netip.Addr
+	place facts.Place
+}
+
+func (g spareGroup) get() (spareGroup, bool) { return g, g.addr.IsValid() }
+
+// unusedGroup finds the first tunnel-group for an address that no entry has as peer.
+func unusedGroup(c *facts.Config) spareGroup {
+	used := map[netip.Addr]bool{}
+	for _, m := range c.MapEntries {
+		for _, p := range m.Peers {
+			used[p] = true
+		}
+	}
+	for _, g := range c.TunnelGroups {
+		if a, err := netip.ParseAddr(g.Name); err == nil && g.Type == "ipsec-l2l" && !used[a] {
+			return spareGroup{a, g.Place}
+		}
+	}
+	return spareGroup{}
 }
 
 // namedBeside finds a public address that people name beside the evidence and that is

@@ -1,5 +1,0 @@
-package diag_test
-
-import "testing"
-
-func TestBig(t *testing.T) { diagnose(t, "/tmp/big") }
