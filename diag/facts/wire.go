@@ -92,6 +92,7 @@ type VendorID struct {
 type Proposal struct {
 	Number     int
 	Protocol   string // "IKE", "ESP", "AH"
+	SPI        uint32 // of an IPsec SA, 0 of an IKE SA
 	Transforms []Transform
 }
 
@@ -103,6 +104,7 @@ type Transform struct {
 	PRF        string
 	Group      string // "MODP-2048 (14)"
 	Auth       string // "PSK", "RSA-SIG", "XAUTH-PSK", ...
+	Mode       string // "tunnel", "transport in UDP" of IKEv1 IPsec SAs
 	Lifetime   int    // seconds, 0 not given
 }
 
@@ -174,7 +176,7 @@ type Payload struct {
 	Type   uint8
 	Name   string // "SA", "KE", "Nonce", "ID", "VID", "NAT-D", "N", "D", "SK", ...
 	Length int
-	Text   string // one line, no secret material
+	Text   string // no secret material: the first line in short, further ones in detail
 }
 
 // Notify is one clear notify payload.

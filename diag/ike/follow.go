@@ -725,7 +725,8 @@ func (f *follower) proposals(ps []facts.Proposal) []facts.Proposal {
 	size := 0
 	for i := range ps {
 		h.add(uint64(ps[i].Number))
-		size += 56 + 96*len(ps[i].Transforms)
+		h.add(uint64(ps[i].SPI))
+		size += 64 + 112*len(ps[i].Transforms)
 		for _, t := range ps[i].Transforms {
 			h.add(uint64(t.Number))
 			h.add(uint64(t.Lifetime))
@@ -736,7 +737,7 @@ func (f *follower) proposals(ps []facts.Proposal) []facts.Proposal {
 	}
 	if known, ok := f.offers[uint64(h)]; ok {
 		same := func(a, b facts.Proposal) bool {
-			return a.Number == b.Number && a.Protocol == b.Protocol && slices.Equal(a.Transforms, b.Transforms)
+			return a.Number == b.Number && a.Protocol == b.Protocol && a.SPI == b.SPI && slices.Equal(a.Transforms, b.Transforms)
 		}
 		if slices.EqualFunc(known, ps, same) {
 			return known

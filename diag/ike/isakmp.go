@@ -201,12 +201,19 @@ func (d *decoded) payload1(t uint8, v []byte, n int, h *header, e ends, p *facts
 	switch t {
 	case p1SA:
 		d.hasSA = true
+		before := len(d.proposals)
 		if len(v) >= 8 {
 			d.proposals1(v[8:], short)
 		}
-		p.Text = proposalText(d.proposals)
-	case p1KE, p1Nonce, p1Hash, p1Sig, p1Cert, p1CertReq:
+		p.Text = saText(d.proposals[before:])
+	case p1KE:
+		p.Text = keText(n - 4)
+	case p1Nonce, p1Hash, p1Sig:
 		p.Text = strconv.Itoa(n-4) + " bytes"
+	case p1Cert, p1CertReq:
+		if len(v) >= 1 {
+			p.Text = certText(v[0], n-5)
+		}
 	case p1ID:
 		if len(v) >= 4 && !short {
 			d.identity = idText(1, v[0], v[4:])
@@ -224,12 +231,12 @@ func (d *decoded) payload1(t uint8, v []byte, n int, h *header, e ends, p *facts
 		if s := int(v[5]); s == 4 && len(v) >= 12 {
 			nt.SPI = binary.BigEndian.Uint32(v[8:])
 		}
-		p.Text = nt.Name
+		p.Text = notifyText(nt)
 		d.notifies = append(d.notifies, nt)
 	case p1Delete:
 		d.deletes++
 		if len(v) >= 8 {
-			p.Text = fmt.Sprintf("%s, %d SPIs", protocolName(1, v[4]), binary.BigEndian.Uint16(v[6:]))
+			p.Text = deleteText(protocolName(1, v[4]), int(v[5]), int(binary.BigEndian.Uint16(v[6:])), v[8:])
 		}
 	case p1Vendor:
 		if short {
@@ -237,8 +244,8 @@ func (d *decoded) payload1(t uint8, v []byte, n int, h *header, e ends, p *facts
 		}
 		d.vendor(vendorName(v), p)
 	case p1Attr:
-		if len(v) >= 1 {
-			p.Text = attrKind(v[0])
+		if len(v) >= 4 {
+			p.Text = configText(attrKind(v[0]), v[4:])
 		}
 	case p1NATD, p1NATDDraft, p1NATDOld:
 		d.natOffer = true
@@ -374,6 +381,7 @@ func (d *decoded) proposals1(b []byte, short bool) {
 			}
 			return
 		}
+		p.SPI = proposalSPI(body[:spi])
 		body = body[spi:]
 		for len(body) >= 8 && len(p.Transforms) < maxTransforms {
 			m := int(binary.BigEndian.Uint16(body[2:]))
@@ -381,7 +389,12 @@ func (d *decoded) proposals1(b []byte, short bool) {
 				d.malformed = fmt.Sprintf("a transform claims %d bytes", m)
 				return
 			}
-			p.Transforms = append(p.Transforms, transform1(int(body[4]), body[8:min(m, len(body))]))
+			attrs := body[8:min(m, len(body))]
+			if b[5] == 2 || b[5] == 3 { // AH, ESP
+				p.Transforms = append(p.Transforms, transformESP(b[5], int(body[4]), int(body[5]), attrs))
+			} else {
+				p.Transforms = append(p.Transforms, transform1(int(body[4]), attrs))
+			}
 			if body[0] == 0 || m > len(body) {
 				break
 			}
@@ -395,28 +408,21 @@ func (d *decoded) proposals1(b []byte, short bool) {
 	}
 }
 
+// proposalSPI is the SPI of an IPsec SA; that of an IKE SA stands in the header.
+func proposalSPI(b []byte) uint32 {
+	if len(b) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
+
 // transform1 reads the attributes of a phase-1 transform (RFC 2409 appendix A).
 func transform1(number int, b []byte) facts.Transform {
 	t := facts.Transform{Number: number}
 	enc, keyLen, lifeType := 0, 0, 0
-	for len(b) >= 4 {
-		typ := binary.BigEndian.Uint16(b)
-		v, size := 0, 4
-		if typ&0x8000 != 0 {
-			v = int(binary.BigEndian.Uint16(b[2:]))
-		} else {
-			n := int(binary.BigEndian.Uint16(b[2:]))
-			size = 4 + n
-			if size > len(b) {
-				break
-			}
-			if n <= 4 {
-				for _, c := range b[4:size] {
-					v = v<<8 | int(c)
-				}
-			}
-		}
-		switch typ & 0x7fff {
+	attributes(b, func(typ uint16, value []byte) {
+		v := number32(value)
+		switch typ {
 		case 1:
 			enc = v
 		case 2:
@@ -434,8 +440,7 @@ func transform1(number int, b []byte) facts.Transform {
 		case 14:
 			keyLen = v
 		}
-		b = b[size:]
-	}
+	})
 	if enc != 0 {
 		t.Encryption = encryption1(enc, keyLen)
 	}
@@ -447,14 +452,31 @@ func (d *decoded) payload2(t uint8, v []byte, n int, h *header, e ends, p *facts
 	switch t {
 	case p2SA:
 		d.hasSA = true
+		before := len(d.proposals)
 		d.proposals2(v, short)
-		p.Text = proposalText(d.proposals)
+		p.Text = saText(d.proposals[before:])
 	case p2KE:
 		if len(v) >= 4 {
 			p.Text = fmt.Sprintf("%s, %d bytes", group(int(binary.BigEndian.Uint16(v))), n-8)
 		}
-	case p2Nonce, p2Auth, p2Cert, p2CertReq:
+	case p2Nonce:
 		p.Text = strconv.Itoa(n-4) + " bytes"
+	case p2Cert, p2CertReq:
+		if len(v) >= 1 {
+			p.Text = certText(v[0], n-5)
+		}
+	case p2Auth:
+		if len(v) >= 4 {
+			p.Text = authText(v[0], n-8)
+		}
+	case p2TSi, p2TSr:
+		p.Text = selectorsText(v)
+	case p2CP:
+		if len(v) >= 4 {
+			p.Text = configText(attrKind(v[0]), v[4:])
+		}
+	case p2EAP:
+		p.Text = eapText(v)
 	case p2IDi, p2IDr:
 		if len(v) >= 4 && !short {
 			d.identity = idText(2, v[0], v[4:])
@@ -474,7 +496,7 @@ func (d *decoded) payload2(t uint8, v []byte, n int, h *header, e ends, p *facts
 			nt.SPI = binary.BigEndian.Uint32(v[4:])
 		}
 		data := v[min(4+spi, len(v)):]
-		p.Text = nt.Name
+		p.Text = notifyText(nt)
 		switch nt.Type {
 		case 11:
 			if nt.SPI == 0 && len(data) >= 4 {
@@ -510,7 +532,7 @@ func (d *decoded) payload2(t uint8, v []byte, n int, h *header, e ends, p *facts
 	case p2Delete:
 		d.deletes++
 		if len(v) >= 4 {
-			p.Text = fmt.Sprintf("%s, %d SPIs", protocolName(2, v[0]), binary.BigEndian.Uint16(v[2:]))
+			p.Text = deleteText(protocolName(2, v[0]), int(v[1]), int(binary.BigEndian.Uint16(v[2:])), v[4:])
 		}
 	case p2Vendor:
 		if !short {
@@ -558,6 +580,7 @@ func (d *decoded) proposals2(b []byte, short bool) {
 		p := facts.Proposal{Number: int(b[4]), Protocol: protocolName(2, b[5])}
 		body := b[8:min(n, len(b))]
 		if spi := int(b[6]); spi <= len(body) {
+			p.SPI = proposalSPI(body[:spi])
 			body = body[spi:]
 		} else {
 			if !short {
@@ -588,20 +611,11 @@ func (d *decoded) proposals2(b []byte, short bool) {
 func transform2(kind uint8, id int, attrs []byte, number int) facts.Transform {
 	t := facts.Transform{Number: number}
 	keyLen := 0
-	for len(attrs) >= 4 {
-		typ := binary.BigEndian.Uint16(attrs)
-		if typ == 0x8000|14 {
-			keyLen = int(binary.BigEndian.Uint16(attrs[2:]))
+	attributes(attrs, func(typ uint16, v []byte) {
+		if typ == 14 {
+			keyLen = number32(v)
 		}
-		step := 4
-		if typ&0x8000 == 0 {
-			step += int(binary.BigEndian.Uint16(attrs[2:]))
-		}
-		if step > len(attrs) {
-			break
-		}
-		attrs = attrs[step:]
-	}
+	})
 	switch kind {
 	case 1:
 		t.Encryption = encryption2(id, keyLen)

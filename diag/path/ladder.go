@@ -292,21 +292,7 @@ func (w *Wire) step(a *Attempt, u *Unit, lanes map[int]int, failing bool) report
 		}
 		s.Fragments = append(s.Fragments, lf)
 	}
-	for i, p := range x.Payloads {
-		if i >= 40 {
-			break
-		}
-		t := p.Name
-		if p.Text != "" {
-			t += ": " + p.Text
-		} else if p.Length > 0 {
-			t += fmt.Sprintf(" (%d bytes)", p.Length)
-		}
-		s.Decoded = append(s.Decoded, t)
-	}
-	if x.Encrypted {
-		s.Decoded = append(s.Decoded, fmt.Sprintf("encrypted, %d bytes of IKE, message id %08x", x.Length, x.MessageID))
-	}
+	s.Decoded = decoded(x, m.Rcvd())
 	return s
 }
 

@@ -25,9 +25,16 @@ type LadderStep struct {
 	Repeat    int    // 0 first copy, n-th retransmission else
 	Fate      string // "arrived", "lost", "changed", "unseen" (only one end was captured), "injected"
 	Fragments []LadderFragment
-	Failing   bool     // the step that the diagnosis rests on
-	Packets   []string // "hq.pcap 9"
-	Decoded   []string // payloads, one line each, for the HTML report; no secret material
+	Failing   bool            // the step that the diagnosis rests on
+	Packets   []string        // "hq.pcap 9"
+	Decoded   []LadderPayload // for the HTML report; no secret material
+}
+
+// LadderPayload is one payload of a message, or what else is read of it.
+type LadderPayload struct {
+	Name string   // "header", "SA", "VID", "N", "encrypted"
+	Text string   // in short
+	Rows []string // transforms, attributes, selectors
 }
 
 // LadderFragment is one IP fragment of a message.

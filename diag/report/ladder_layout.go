@@ -169,7 +169,10 @@ func layout(l Ladder) ([]shape, float64) {
 				line(x-6, y+2, x+6, y-2, 1.4, grey, false)
 				line(x-6, y+12, x+6, y+8, 1.4, grey, false)
 			}
-			text((lane(0)+lane(n-1))/2, y+10, wait(s.At.Sub(last)), 12, false, 'm', grey)
+			pause := wait(s.At.Sub(last))
+			pw := textWidth(pause, 12, false)
+			rect((lane(0)+lane(n-1))/2-pw/2-4, y-1, pw+8, 14, white, none, 0)
+			text((lane(0)+lane(n-1))/2, y+10, pause, 12, false, 'm', grey)
 			y += 24
 		}
 		last = s.At
@@ -241,8 +244,7 @@ func layout(l Ladder) ([]shape, float64) {
 	}
 	out = append(out[:rails:rails], append(lanes, out[rails:]...)...)
 	y += 22
-	legend := "solid: arrived    dashed: only one end was captured    ✕ LOST: left one end, never reached the other    ◆ changed on the way"
-	legend = strings.NewReplacer("✕", "X", "◆", "<>").Replace(legend)
+	legend := "solid: arrived;  dashed: only one end was captured;  X LOST: left one end, never reached the other;  <> changed on the way"
 	text(30, y, legend, 12, false, 's', grey)
 	return out, y + 18
 }
