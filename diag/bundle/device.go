@@ -282,6 +282,7 @@ func sentences(dev *facts.Device, o facts.Output) {
 	}
 	config := strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show startup-config")
 	part := o.Command == "show running-config section"
+	ended := false
 	if strings.HasPrefix(o.Command, "show version") {
 		return
 	}
@@ -295,7 +296,11 @@ func sentences(dev *facts.Device, o facts.Output) {
 			continue
 		}
 		if config && (t == "end" || t == ": end") {
-			config = false
+			config, ended = false, true
+			continue
+		}
+		if ended {
+			note(dev, facts.Line{N: l.N, Text: t}, o.Place.Source, 3)
 			continue
 		}
 		if config && !(part && !strings.Contains(t, "remark ") && !strings.Contains(t, "description ") && !strings.Contains(t, "banner")) {

@@ -69,7 +69,7 @@ var wants = []want{
 		[]string{" user name", " username", " benutzername", " group name", " nom d'utilisateur", " nombre de usuario", " dns server is set ", " nombre de grupo"}},
 	{namesFail, [][]string{{" could not find host ", " konnte host ", " non-existent domain", " nxdomain ", " can't find ", " dns request timed out", " server can't find ", " name or service not known", " failure in name resolution", " unknown host ", " cannot resolve ", " trouver l'hôte", " encontrar el host", " servfail", " err_name_not_resolved", " dns_probe", " server not found"}}, nil},
 	{addressesWork, [][]string{{" ip address", " by ip", " with ip", " by address", " ip works ", " per ip", " mit der ip", " über die ip", " über ip", " ip-adresse", " ip adresse", " par ip", " adresse ip ", " por ip", " con la ip", " dirección ip", " par adresse", " por dirección", " by number", " 10.", " 192.168.", " 172."}, {" works", " work ", " fine ", " ok ", " okay ", " geht ", " gehen ", " funktionier", " klappt ", " answers ", " antwort", " fonctionn", " marche", " répond", " funciona", " va bien", " responde", " responden", " erreichbar ", " reachable ", " replies "}}, nil},
-	{localLAN, [][]string{{" printer", " drucker", " imprimante", " impresora", " local lan", " local network", " lokale netz", " lokales netz", " lokalen netz", " lokale lan", " heimnetz", " home network", " home lan", " home server", " réseau local", " red local", " lan local", " nas ", " own lan ", " own network", " fritz", " scanner", " eigene netz", " eigenes netz", " eigenen netz", " my lan ", " local devices", " at home", " zu hause", " maison ", " domicile ", " casa ", " smart tv", " print", " drucken", " imprimer", " imprimir"}, fails},
+	{localLAN, [][]string{{" printer", " drucker", "imprimante", " impresora", " local lan", " local network", " lokale netz", " lokales netz", " lokalen netz", " lokale lan", " heimnetz", " home network", " home lan", " home server", " réseau local", " red local", " lan local", " nas ", " own lan ", " own network", " fritz", " scanner", " eigene netz", " eigenes netz", " eigenen netz", " my lan ", " local devices", " at home", " zu hause", " maison ", " domicile ", " casa ", " smart tv", " print", " drucken", " imprimer", " imprimir"}, fails},
 		[]string{" only ", " nur ", " seulement ", " uniquement ", " solo ", " sólo ", " office printer", " works at home", " works from home", " von zu hause", " from home", " in the office", " im büro", " au bureau", " company network", " internet", " depuis la maison", " desde casa"}},
 	{onlyLocal, [][]string{{" inside ", " internal ", " intern", " corporate ", " company network", " office network", " firmennetz", " server", " anything", " any host", " any network", " everything ", " nothing ", " nichts ", " rien ", " nada ", " interne", " interno", " réseau d'entreprise", " red corporativa", " lan behind", " netz dahinter"}, {" reach", " erreich", " ping", " answer", " antwort", " respond", " répond", " joindre", " accéder", " alcanz", " acced", " access", " respons", " zugreif", " zugriff"}, fails},
 		nil},
@@ -122,10 +122,18 @@ func (c *complaints) of(what ...complaint) []facts.Place {
 	return out
 }
 
-// addresses returns the addresses in clauses that say that something is not reached.
+// works are the ways to say that something is in order.
+var works = []string{" works", " work ", " working ", " fine", " ok ", " okay ", " reachable ", " answers", " geht ", " gehen ", " funktionier", " klappt", " erreichbar ", " fonctionn", " marche", " répond", " funciona", " va bien", " responde"}
+
+// addresses returns the addresses in clauses that say that something is not reached, also
+// where the next clause says so: "we need 192.0.2.7, but do not reach it".
 func (c *complaints) addresses() (out []netip.Addr, where []facts.Place) {
-	for _, cl := range c.clause {
-		if !slices.ContainsFunc(fails, func(s string) bool { return strings.Contains(cl.text, s) }) {
+	has := func(text string, words []string) bool {
+		return slices.ContainsFunc(words, func(s string) bool { return strings.Contains(text, s) })
+	}
+	for i, cl := range c.clause {
+		next := i+1 < len(c.clause) && c.clause[i+1].place.Source == cl.place.Source && c.clause[i+1].place.Line-cl.place.Line < 2 && has(c.clause[i+1].text, fails) && len(syslog.Addrs(c.clause[i+1].text)) == 0
+		if !has(cl.text, fails) && (!next || has(cl.text, works)) {
 			continue
 		}
 		for _, a := range syslog.Addrs(cl.text) {
@@ -174,8 +182,11 @@ func paragraphs(notes []facts.Note) [][]facts.Note {
 var conjunctions = strings.NewReplacer(" but ", "\x00", " aber ", "\x00", " mais ", "\x00", " pero ", "\x00", " while ", "\x00", " whereas ", "\x00", " während ", "\x00", " jedoch ", "\x00", " however ", "\x00", " alors que ", "\x00", " mientras ", "\x00", " sondern ", "\x00",
 	", ", "\x00", "; ", "\x00", ". ", "\x00", "! ", "\x00", "? ", "\x00", ": ", "\x00", " - ", "\x00", " – ", "\x00", " — ", "\x00", " (", "\x00", ") ", "\x00")
 
-// quotes are marks that would hide a word's edge; they are replaced by as many bytes.
-var quotes = strings.NewReplacer("\"", " ", "„", "   ", "“", "   ", "”", "   ", "«", "  ", "»", "  ", "’", "'  ", "‘", "   ")
+// quotes are marks that would hide a word's edge, and elisions of French articles do too.
+var (
+	quotes   = strings.NewReplacer("\"", " ", "„", " ", "“", " ", "”", " ", "«", " ", "»", " ", "’", "'", "‘", " ", "\u00a0", " ")
+	elisions = strings.NewReplacer(" l'", " l' ", " d'", " d' ", " n'", " n' ", " qu'", " qu' ", " s'", " s' ", " j'", " j' ", " m'", " m' ")
+)
 
 // clauses divides a paragraph; each has the line on which it begins.
 func clauses(notes []facts.Note) []clause {
@@ -183,13 +194,12 @@ func clauses(notes []facts.Note) []clause {
 	var starts []int
 	for _, n := range notes {
 		starts = append(starts, b.Len())
-		b.WriteString(n.Lower)
+		b.WriteString(elisions.Replace(quotes.Replace(n.Lower)))
 		b.WriteByte(' ')
 	}
 	text := b.String()
 	var out []clause
 	at := 0
-	text = quotes.Replace(text)
 	for _, part := range strings.Split(conjunctions.Replace(text), "\x00") {
 		t := strings.Trim(part, " .,;:!?\"'()*>-")
 		if t == "" {

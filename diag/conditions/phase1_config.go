@@ -476,6 +476,26 @@ var isakmpPortInUse = Condition{
 	}),
 }
 
+// keyedGroups are the places of groups that IKEv1 clients enter by a group key: these always
+// start in aggressive mode.
+func keyedGroups(c *facts.Config) []facts.Place {
+	var out []facts.Place
+	for _, tg := range c.TunnelGroups {
+		if tg.Type != "remote-access" {
+			continue
+		}
+		for _, k := range []string{"pre-shared-key", "ikev1 pre-shared-key"} {
+			if a, ok := facts.Get(tg.Attrs, k); ok && !a.No {
+				out = append(out, a.Place)
+			}
+		}
+	}
+	for _, cg := range c.ClientGroups {
+		out = append(out, cg.Place)
+	}
+	return out
+}
+
 var exchangeModeMismatch = Condition{
 	ID: "exchange-mode-mismatch", Severity: report.Critical,
 	Reference: "%CRYPTO-5-IKMP_AG_MODE_DISABLED; crypto isakmp am-disable; Meraki: troubleshooting client VPN",
@@ -506,10 +526,20 @@ var exchangeModeMismatch = Condition{
 			for _, key := range []string{"crypto isakmp am-disable", "crypto ikev1 am-disable", "crypto isakmp aggressive-mode disable"} {
 				if s, ok := e.Config().Setting(key); ok && !s.No {
 					w := 0.4 // a good setting where nobody needs aggressive mode
-					if aggressive {
+					groups := keyedGroups(e.Config())
+					told := t.everything().reason("412")
+					switch {
+					case aggressive:
 						w = 3.8
+					case len(groups) > 0 && len(told) > 0:
+						w = 3.6
+					case len(groups) > 0:
+						w = 1.8
 					}
 					clues = append(clues, For(w, "aggressive mode is disabled on "+e.Label(), append([]facts.Place{s.Place}, seen...)...))
+					if len(groups) > 0 {
+						clues = append(clues, For(0.4, "remote users with a group key start in aggressive mode", append(groups[:1], at(told...)...)...))
+					}
 				}
 			}
 			if len(clues) == 0 {

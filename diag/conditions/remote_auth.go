@@ -621,8 +621,16 @@ var ezvpnUser = Condition{
 			if hardware(e.Config()) {
 				spoke = e
 			}
-			if x := saying(e.Events(), "pending xauth request", "crypto ipsec client ezvpn xauth"); len(x) > 0 {
-				clues = append(clues, For(4, e.Label()+" waits for a person to type user and password", at(x...)...))
+		}
+		ends := slices.Clone(t.Ends)
+		for _, d := range t.Clients { // a hardware client may be filed as a client
+			ends = append(ends, &End{Device: d, Others: map[netip.Addr]bool{}})
+		}
+		for _, e := range ends {
+			x := at(saying(e.Events(), "pending xauth request", "crypto ipsec client ezvpn xauth")...)
+			x = append(x, e.printed("current state: xauth")...)
+			if len(x) > 0 {
+				clues = append(clues, For(4, e.Label()+" waits for a person to type user and password", x...))
 				spoke = e
 			}
 		}
@@ -675,6 +683,9 @@ var ezvpnUser = Condition{
 			if x := saying(e.Events(), "had problems decrypting", "hash verification failed"); len(x) > 0 {
 				clues = append(clues, Against(3, "the group key does not fit", at(x...)...))
 			}
+		}
+		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 1.5 }) {
+			return nil // the state alone: ezvpn-xauth-stall says it
 		}
 		m := Match{Clues: clues, Title: "The hardware client does not pass user authentication between " + t.between(),
 			Explanation: "Aggressive mode is complete, and the headend asks for user and password (XAUTH). A hardware client without a stored user waits for a person, so nothing comes back. If packets were lost instead, the large ones would be missing: captures tell.",

@@ -352,7 +352,7 @@ func (g *gateway) of(name string) *group {
 // it, the default route leaves by it, or its security level is 0.
 func (g *gateway) outside(name string) bool {
 	c := g.Device.Config
-	if c == nil {
+	if c == nil || name == "" {
 		return strings.EqualFold(name, "outside")
 	}
 	for _, b := range c.MapBindings {

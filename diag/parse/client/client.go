@@ -472,6 +472,7 @@ var phrases = []struct{ words, id string }{
 	{"Failed to authenticate peer", "IKE/0xE3000099"},
 	{"Unexpected SW error occurred while processing Aggressive Mode", "IKE/0xE30000A5"},
 	{"The remote peer is no longer responding", "Reason 412"},
+	{"remote peer is no longer responding", "Reason 412"},
 	{"Maximum configured lifetime exceeded", "Reason 426"},
 	{"User Authentication failed", "Reason 413"},
 	{"User authentication failed", "Reason 413"},
