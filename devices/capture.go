@@ -46,6 +46,7 @@ type Capture struct {
 	d      *device
 	spec   CaptureSpec
 	target command.Target
+	prompt string // of the unit that captures
 
 	mu      sync.Mutex
 	parts   []*capturePart
@@ -154,7 +155,7 @@ func (c *Capture) prepare(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	c.target = command.TargetOf(c.d.conf, v)
+	c.target, c.prompt = command.TargetOf(c.d.conf, v), s.Prompt()
 	read := func(name string) (string, error) {
 		cmds, err := command.Evidence(c.target, name, command.Query{})
 		if err != nil {
@@ -383,7 +384,7 @@ func (c *Capture) Remove(ctx context.Context) error {
 	var lent []lentPart
 	for _, p := range c.parts {
 		if !p.returned {
-			lent = append(lent, lentPart{p.id, p.name, c.spec.Interface, func() { p.returned = true }})
+			lent = append(lent, lentPart{p.id, p.name, c.spec.Interface, c.prompt, func() { p.returned = true }})
 		}
 	}
 	return c.f.remove(ctx, c.d, lent)
@@ -392,6 +393,7 @@ func (c *Capture) Remove(ctx context.Context) error {
 type lentPart struct {
 	id          int64
 	name, iface string
+	prompt      string // of the unit that captures; "" when it is not known any more
 	returned    func()
 }
 
@@ -411,6 +413,10 @@ func (f *Fleet) remove(ctx context.Context, d *device, lent []lentPart) error {
 		}
 		for _, l := range lent {
 			if !slices.Contains(present, l.name) {
+				if l.prompt != "" && l.prompt != s.Prompt() {
+					return &Error{Device: d.conf.Name, Reason: NotUnderstood, Tried: "remove " + l.name, Hint: "after a failover the capture is on the other unit: remove it there with \"no capture " + l.name + "\"; the next start of vpnbot looks again",
+						Err: fmt.Errorf("this is another unit (%s) than the one that captured (%s)", strings.TrimSpace(s.Prompt()), strings.TrimSpace(l.prompt))}
+				}
 				continue // a reload took it
 			}
 			cmds, err := command.CaptureRemove(t, l.name, l.iface)

@@ -131,6 +131,8 @@ type journal struct {
 	next int64
 	lent map[int64]command.Lent
 	fail error
+
+	lentHook func() // called when a capture was written down
 }
 
 func (j *journal) Lend(_ context.Context, l command.Lent) (int64, error) {
@@ -141,6 +143,9 @@ func (j *journal) Lend(_ context.Context, l command.Lent) (int64, error) {
 	}
 	j.next++
 	j.lent[j.next] = l
+	if j.lentHook != nil {
+		j.lentHook()
+	}
 	return j.next, nil
 }
 
