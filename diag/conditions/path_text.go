@@ -91,7 +91,7 @@ func (e *End) aclDrops(proto, port, number string) (facts.Place, bool) {
 			if a.Inactive || !(a.Proto == "ip" || a.Proto == proto || a.Proto == number) || !covers(a.Src, a.SrcAny, e.Peer) || !covers(a.Dst, a.DstAny, e.Own) {
 				continue
 			}
-			if proto == "udp" && a.DstPort != "" && !slices.Contains(portNames[port], a.DstPort) {
+			if proto == "udp" && (a.DstPort != "" && !slices.Contains(portNames[port], a.DstPort) || a.SrcPort != "" && !slices.Contains(portNames[port], a.SrcPort)) {
 				continue
 			}
 			return a.Place, !a.Permit

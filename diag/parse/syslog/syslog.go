@@ -44,7 +44,8 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 		text   string // the message so far
 		at     int    // its first line
 		joined int
-		last   int // physical length of its last line
+		last   int  // physical length of its last line
+		padded bool // that line ended with blanks
 		open   bool
 		in     scanner
 		done   int // lines looked at
@@ -79,6 +80,7 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 		if s, ok := classify(raw); ok {
 			finish()
 			cur, text, at, joined, last, open = s, raw, l.N, 1, len(l.Text), true
+			padded = len(raw) < len(l.Text)
 			continue
 		}
 		if n := repeated(raw); n > 0 && (open || len(events) > 0) {
@@ -87,14 +89,18 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 			continue
 		}
 		if open && joined < maxLines && len(text) < maxJoined && continues(text, last, raw, cur.kind) {
+			if padded && raw[0] != ' ' && raw[0] != '\t' { // the terminal's edge fell behind a blank
+				text += " "
+			}
 			text = join(text, last, raw)
 			joined++
-			last = len(l.Text)
+			last, padded = len(l.Text), len(raw) < len(l.Text)
 			continue
 		}
 		finish()
 		if s, ok := phrase(raw); ok {
 			cur, text, at, joined, last, open = s, raw, l.N, 1, len(l.Text), true
+			padded = len(raw) < len(l.Text)
 			continue
 		}
 		keep(l)
@@ -130,6 +136,8 @@ func continues(text string, last int, raw, kind string) bool {
 // the line at its edge, with one where a mail program broke it between words.
 func join(text string, last int, raw string) string {
 	switch {
+	case text[len(text)-1] == ' ':
+		return text + raw
 	case raw[0] == ' ' || raw[0] == '\t':
 		return text + " " + strings.TrimLeft(raw, " \t")
 	case last%80 == 0 || (last == 100 || last == 132) && len(text)%last == 0:

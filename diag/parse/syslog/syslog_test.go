@@ -169,3 +169,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A terminal that breaks a line behind a blank leaves that blank at its edge.
+func TestWrappedBehindBlank(t *testing.T) {
+	first := "Mar 15 12:02:37 fw-a : %ASA-4-750003: Local:198.51.100.145:500 Remote:203.0.113."
+	second := "209:500 Username:Unknown IKEv2 Negotiation aborted due to ERROR: Maximum number "
+	evs, _ := Parse([]facts.Line{{N: 1, Text: first}, {N: 2, Text: second}, {N: 3, Text: "of retransmissions reached"}}, "log")
+	if len(evs) != 1 || !strings.HasSuffix(evs[0].Text, "Remote:203.0.113.209:500 Username:Unknown IKEv2 Negotiation aborted due to ERROR: Maximum number of retransmissions reached") {
+		t.Errorf("%+v", evs)
+	}
+}
