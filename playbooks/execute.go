@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"vpnbot/devices"
@@ -14,6 +16,9 @@ import (
 	"vpnbot/diag/redact"
 	"vpnbot/diag/report"
 )
+
+// errGone: what the first command of a repair cleared is gone at the other end too.
+var errGone = errors.New("the SAs are gone already")
 
 // errSuperseded: the state that justified the proposal is no longer there.
 var errSuperseded = errors.New("the state that justified this repair has changed")
@@ -33,7 +38,7 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 		return Outcome{}, err
 	}
 	defer r.release(t.Name)
-	x := r.start(Request{Run: "repair-" + p.ID, Playbook: "clear-sa", Tunnel: t.Name, By: p.Requester, Human: true}, Book{}, t, update)
+	x := r.start(Request{Run: "repair-" + p.ID, Playbook: p.Playbook, Tunnel: t.Name, By: p.Requester, Human: true}, Book{}, t, update)
 	x.steps = []Update{
 		{Run: x.req.Run, Step: "reread", About: "read the decisive state again", State: Waiting},
 		{Run: x.req.Run, Step: "repair", About: "run the approved commands", State: Waiting},
@@ -53,7 +58,10 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 	}
 	if before.fingerprint() != p.Decisive {
 		x.say(0, Done, "changed")
-		out.State, out.Reason, out.Before = "superseded", "the SAs changed since the proposal: now "+before.String(), before.String()
+		out.State, out.Reason, out.Before = "superseded", "The SAs changed since the proposal, so nothing was sent: now "+before.String(), before.String()
+		if x.analyze(); x.up() {
+			out.Reason = t.Name + " came up by itself meanwhile, so nothing was sent. Thank you for looking at it: " + before.String()
+		}
 		return out, nil
 	}
 	x.say(0, Done, before.String())
@@ -62,7 +70,7 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 	x.say(1, Running, "")
 	for i, c := range p.Commands {
 		st := &out.Commands[i]
-		answer, err := x.repair(ctx, t, p, c)
+		answer, err := x.repair(ctx, t, p, c, i > 0)
 		st.Output, st.SHA256Output = redact.Strip(answer.Text), answer.SHA256
 		var fate *devices.RepairError
 		errors.As(err, &fate)
@@ -76,6 +84,7 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 		case fate != nil && fate.Fate == devices.Executed:
 			st.State = "failed"
 			out.State, out.Reason = "failed", c.Device+" refused the command: "+fate.Err.Error()
+		case errors.Is(err, errGone):
 		case errors.Is(err, errSuperseded):
 			out.State, out.Reason = "superseded", "the SAs on "+c.Device+" changed since the proposal; nothing was sent"
 		case fate != nil && fate.Claimed:
@@ -83,6 +92,12 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 			out.State, out.Reason = "failed", "the approval was used and the command was not sent: "+fate.Err.Error()
 		default:
 			out.State, out.Reason = "failed", "nothing was sent: "+err.Error()
+		}
+		if errors.Is(err, errGone) {
+			// The delete of the end before it reached this one: there is nothing left to clear.
+			out.State, out.Reason = "", ""
+			st.Output = "nothing to clear: the SAs with the other end are gone here too"
+			continue
 		}
 		x.say(1, Failed, out.Reason)
 		// What follows a failed command is not sent.
@@ -95,7 +110,11 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 	out.State = "succeeded"
 
 	x.say(2, Running, "")
-	x.verify(ctx, &out)
+	x.repaired = p.Finding.ID
+	x.verify(ctx, p.Playbook, &out)
+	if out.Verified != "helped" && out.Next == "" && len(p.Others) > 0 {
+		out.Next = p.Others[0] + " (of the diagnosis before)"
+	}
 	x.say(2, Done, out.Verified)
 	return out, nil
 }
@@ -118,7 +137,7 @@ func (x *run) look(ctx context.Context) (state, error) {
 
 // repair sends one approved command through the gate. The session reads the device's own
 // part of the state once more; a connection id is taken from that reading (ids are reused).
-func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c ProposedCommand) (devices.Output, error) {
+func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c ProposedCommand, later bool) (devices.Output, error) {
 	end := -1
 	for i, e := range t.Ends {
 		if e.Device == c.Device {
@@ -152,10 +171,17 @@ func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c Prop
 		Proposal: p.ID, Redactor: x.red.Text, Decisive: decisive,
 		Check: func(outs []devices.Output) (command.Command, error) {
 			d := find(x.factsOf(outs), c.Device)
+			if later && (d == nil || len(ikeOf(d, x.peer(end)))+len(ipsecOf(d, x.peer(end))) == 0) {
+				return command.Command{}, errGone
+			}
 			if d == nil || sas(d, x.peer(end)) != want {
 				return command.Command{}, errSuperseded
 			}
-			if id := c.Parameters["conn_id"]; id != "" && usesConnID(c) && !hasConn(d, x.peer(end).String(), id) {
+			if id := c.Parameters["conn_id"]; usesConnID(c) && !hasConn(d, x.peer(end).String(), id) {
+				return command.Command{}, errSuperseded
+			}
+			// A second peer behind the same address would be dropped as well.
+			if params := maps.Clone(c.Parameters); x.alone(d, end, c.Kind, params) != nil && !usesConnID(c) {
 				return command.Command{}, errSuperseded
 			}
 			return cmd, nil
@@ -167,7 +193,7 @@ func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c Prop
 // usesConnID: the line names the connection id rather than the peer.
 func usesConnID(c ProposedCommand) bool {
 	id := c.Parameters["conn_id"]
-	return len(c.Line) > len(id) && c.Line[len(c.Line)-len(id)-1:] == " "+id
+	return id != "" && len(c.Line) > len(id) && c.Line[len(c.Line)-len(id)-1:] == " "+id
 }
 
 func hasConn(d *facts.Device, peer, id string) bool {
@@ -179,54 +205,130 @@ func hasConn(d *facts.Device, peer, id string) bool {
 	return false
 }
 
-// How long and how often verification looks; the clear-sa playbook may say otherwise.
+// How long and how often verification looks when the playbook does not say.
 const (
 	verifyFor   = 60 * time.Second
 	verifyEvery = 3 * time.Second
 )
 
-// verify sends traffic and looks until both ends agree that the tunnel is up, or the
-// time is over. "Relapsed" is up once and down again within that time.
-func (x *run) verify(ctx context.Context, out *Outcome) {
-	duration, every := verifyFor, verifyEvery
-	if b, ok := x.opt.Books["clear-sa"]; ok {
-		for _, s := range b.Steps {
-			if s.Kind == "verify" {
-				if d, err := time.ParseDuration(s.With.For); err == nil {
-					duration = d
-				}
-				if d, err := time.ParseDuration(s.With.Every); err == nil {
-					every = d
-				}
-			}
+// afterwards are the steps of a playbook that follow its proposal, up to and with the
+// verification; those of clear-sa when it has none.
+func (r *Runner) afterwards(playbook string) []Step {
+	for _, name := range []string{playbook, "clear-sa"} {
+		steps := r.opt.Books[name].Steps
+		if i := slices.IndexFunc(steps, func(s Step) bool { return s.Kind == "propose" }); i >= 0 && slices.ContainsFunc(steps[i:], func(s Step) bool { return s.Kind == "verify" }) {
+			return steps[i+1:]
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, duration)
-	defer cancel()
-	wasUp := 0
-	out.Verified = "not-helped"
-	for {
-		_, _ = x.ping(ctx, 5, 0, false) // interesting traffic; its own result is no verdict
-		if _, err := x.look(ctx); err == nil {
-			x.analyze()
-			up := len(x.diag.Report.Tunnels) > 0 && x.diag.Report.Tunnels[0].State == report.Up
-			switch {
-			case up:
-				wasUp++
-			case wasUp > 0:
-				out.Verified = "relapsed"
-			}
-			if up && wasUp >= 2 {
-				out.Verified = "helped"
-			}
-			out.After = x.counters()
-			rep := x.diag.Report
-			out.Report = &rep
-			if out.Verified != "not-helped" {
+	return []Step{{ID: "verify", Kind: "verify"}}
+}
+
+// verify does what the playbook says after its proposal, and looks.
+func (x *run) verify(ctx context.Context, playbook string, out *Outcome) {
+	for _, s := range x.afterwards(playbook) {
+		switch s.Kind {
+		case "wait":
+			if wait(ctx, s.With.For) != nil {
 				return
 			}
+		case "probe":
+			_, _ = x.ping(ctx, s.With.Count, s.With.Size, s.With.DF) // interesting traffic; its own result is no verdict
+		case "verify":
+			duration, every := verifyFor, verifyEvery
+			if d, err := time.ParseDuration(s.With.For); err == nil {
+				duration = d
+			}
+			if d, err := time.ParseDuration(s.With.Every); err == nil {
+				every = d
+			}
+			x.watch(ctx, duration, every, out)
 		}
-		if err := wait(ctx, every.String()); err != nil {
+	}
+	if out.Verified != "helped" {
+		x.candidate(ctx, out)
+	}
+}
+
+// watch looks for the whole time, so that a tunnel that comes back and falls again is
+// seen. Two looks in a row decide: one may fall into a rekey.
+func (x *run) watch(ctx context.Context, duration, every time.Duration, out *Outcome) {
+	outer := ctx
+	ctx, cancel := context.WithTimeout(ctx, duration)
+	defer cancel()
+	seenUp, ups, downs := false, 0, 0
+	out.Verified = "" // until somebody saw it
+	look := func(ctx context.Context) {
+		if _, err := x.look(ctx); err != nil {
+			return // not seen is neither up nor down
+		}
+		x.analyze()
+		if x.up() {
+			ups, downs = ups+1, 0
+		} else {
+			ups, downs = 0, downs+1
+		}
+		switch {
+		case ups >= 2:
+			seenUp, out.Verified = true, "helped"
+			x.say(2, Running, "up; watched for "+duration.String())
+		case seenUp && downs >= 2:
+			out.Verified = "relapsed"
+		case !seenUp:
+			out.Verified = "not-helped"
+		}
+		out.After = x.counters()
+		rep := x.diag.Report
+		out.Report = &rep
+	}
+	for out.Verified != "relapsed" {
+		if ups == 0 {
+			_, _ = x.ping(ctx, 5, 0, false)
+		}
+		look(ctx)
+		if wait(ctx, every.String()) != nil {
+			break
+		}
+	}
+	// The last sight is not left to chance.
+	for i := 0; i < 2 && outer.Err() == nil && (ups == 1 && !seenUp || downs == 1 && seenUp); i++ {
+		last, cancel := context.WithTimeout(outer, verifyFor)
+		look(last)
+		cancel()
+	}
+}
+
+// up tells whether the last analysis saw both ends agree that the tunnel is up.
+func (x *run) up() bool {
+	for _, t := range x.diag.Report.Tunnels {
+		if t.Name == x.tunnel.Name {
+			return t.State == report.Up
+		}
+	}
+	return false
+}
+
+// candidate reads as a diagnosis does and names what else may be the cause.
+func (x *run) candidate(ctx context.Context, out *Outcome) {
+	for _, s := range x.opt.Books["diagnose"].Steps {
+		if s.Kind != "collect" {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, max(s.timeout, verifyFor))
+		defer cancel()
+		if _, err := x.collect(ctx, s); err != nil || ctx.Err() != nil {
+			break
+		}
+		x.analyze()
+		rep := x.diag.Report
+		out.Report = &rep
+		break
+	}
+	if out.Report == nil {
+		return
+	}
+	for _, f := range out.Report.Findings {
+		if f.ID != x.repaired && f.Severity != report.Info {
+			out.Next = fmt.Sprintf("%s (confidence %d %%)", f.Title, int(f.Confidence*100+0.5))
 			return
 		}
 	}

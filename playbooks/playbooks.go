@@ -80,11 +80,15 @@ type Proposal struct {
 	Tunnel      string
 	Finding     report.Finding
 	Commands    []ProposedCommand
-	Effect      string // which tunnel drops, for how long
-	Impact      string // SAs, users, bytes that drop now; "" when unknown
-	Decisive    string // fingerprint of the state that justifies it, compared again before the run
-	Summary     string // the decisive state in words: "hq-asa: MM_ACTIVE; lima-rtr: no SA"
-	Requester   string // user id
+	Effect      string   // which tunnel drops, for how long
+	Impact      string   // SAs, users, packets and bytes that drop now; "" when unknown
+	Outage      string   // how long traffic is expected to be interrupted
+	Backup      string   // whether another peer could take over
+	Others      []string // what else may be the cause, likeliest first
+	Playbook    string   // whose steps after the proposal verify the repair
+	Decisive    string   // fingerprint of the state that justifies it, compared again before the run
+	Summary     string   // the decisive state in words: "hq-asa: MM_ACTIVE; lima-rtr: no SA"
+	Requester   string   // user id
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	EvidenceAge time.Time // when the decisive state was read
@@ -116,6 +120,7 @@ type Outcome struct {
 	Commands []CommandState
 	Before   string // SA state and counters before, words
 	After    string
+	Next     string         // after a repair that did not help: the next candidate
 	Report   *report.Report // the verification's diagnosis
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ const proposable = 0.7
 // nothing forbids it. Everything that could go wrong ends in a refusal in words.
 func (x *run) propose(ctx context.Context, s Step) (string, error) {
 	f, ok := x.top()
-	if !ok {
+	if !ok && !s.With.Clear {
 		return "nothing to repair", nil
 	}
 	action, ok := approvable(f)
@@ -58,7 +59,14 @@ func (x *run) propose(ctx context.Context, s Step) (string, error) {
 		return "", fmt.Errorf("the proposal could not be stored, so there is none: %w", err)
 	}
 	x.result.Proposal = p
-	return "proposed: " + p.Commands[0].Line + " on " + p.Commands[0].Device, nil
+	return "proposed: " + p.Commands[0].Line + " on " + p.Commands[0].Device + more(len(p.Commands)-1), nil
+}
+
+func more(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
 }
 
 // approvable returns the finding's first action that the bot can run after approval.
@@ -109,25 +117,9 @@ func (r *Runner) peerOf(t inventory.Tunnel, end int) netip.Addr {
 
 func (x *run) peer(end int) netip.Addr { return x.peerOf(x.tunnel, end) }
 
-// proposal builds the exact commands of an action from checked parts.
-func (x *run) proposal(ctx context.Context, f report.Finding, a report.Action) (*Proposal, error) {
-	end := slices.IndexFunc(x.tunnel.Ends, func(e inventory.End) bool { return e.Device != "" && e.Device == a.Device })
-	if end < 0 {
-		return nil, fmt.Errorf("the repair belongs on %s, which is not a managed end of %s", a.Device, x.tunnel.Name)
-	}
-	target, err := x.opt.Fleet.Target(ctx, a.Device)
-	if err != nil {
-		return nil, err
-	}
-	peer := x.peer(end)
-	if !peer.IsValid() {
-		return nil, fmt.Errorf("the other end of %s has no address in the configuration; a clear without a peer does not exist", x.tunnel.Name)
-	}
-	if p, err := netip.ParseAddr(a.Parameters["peer"]); err != nil || p != peer {
-		return nil, fmt.Errorf("the SA on %s is with %s, not with %s of the configuration: a person must look at it", a.Device, a.Parameters["peer"], peer)
-	}
-	params := maps.Clone(a.Parameters)
-	cmd, err := command.FromProposal(target, a.Kind, params, x.opt.Inventory.Peers(a.Device)...)
+// proposal builds the exact commands of a finding's repair from checked parts.
+func (x *run) proposal(ctx context.Context, f report.Finding, first report.Action) (*Proposal, error) {
+	actions, err := x.inOrder(f, first)
 	if err != nil {
 		return nil, err
 	}
@@ -138,50 +130,346 @@ func (x *run) proposal(ctx context.Context, f report.Finding, a report.Action) (
 	id := make([]byte, 16)
 	x.opt.Random(id)
 	now := x.opt.Now()
-	sum := cmd.Sum()
-	return &Proposal{
-		ID: hex.EncodeToString(id), Run: x.req.Run, Tunnel: x.tunnel.Name, Finding: f,
-		Commands:  []ProposedCommand{{Device: a.Device, Kind: a.Kind, Parameters: params, Line: cmd.Line(), SHA256: hex.EncodeToString(sum[:])}},
-		Effect:    a.Effect,
-		Impact:    x.impact(end),
-		Decisive:  state.fingerprint(),
-		Summary:   state.String(),
+	p := &Proposal{
+		ID: hex.EncodeToString(id), Run: x.req.Run, Tunnel: x.tunnel.Name, Finding: f, Effect: first.Effect,
+		Decisive: state.fingerprint(), Summary: state.String(), Playbook: x.book.Name,
 		Requester: x.req.By, CreatedAt: now, ExpiresAt: now.Add(x.opt.TTL), EvidenceAge: state.at,
-	}, nil
+	}
+	var impact []string
+	for _, a := range actions {
+		c, drops, err := x.proposed(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		p.Commands, impact = append(p.Commands, c), append(impact, drops)
+	}
+	p.Impact, p.Outage, p.Backup = strings.Join(impact, "; "), x.outage(f), x.backup()
+	for _, o := range x.diag.Report.Findings {
+		if o.ID != f.ID && o.Severity != report.Info && len(p.Others) < 3 {
+			p.Others = append(p.Others, o.Title)
+		}
+	}
+	return p, nil
 }
 
-// impact says what drops now.
-func (x *run) impact(end int) string {
-	e := x.tunnel.Ends[end]
-	peer := x.peer(end)
-	for _, d := range x.facts().Devices {
-		if d.Name != e.Device {
+// inOrder gives the repair of each end, at most one per device. Where both ends have to
+// forget their SAs the responder comes first: an initiator that is cleared first
+// negotiates at once, and what it built would be dropped again.
+func (x *run) inOrder(f report.Finding, first report.Action) ([]report.Action, error) {
+	out := []report.Action{first}
+	for _, e := range x.tunnel.Ends {
+		if e.Device == "" || e.Device == first.Device {
 			continue
 		}
-		ike, sas, users := 0, 0, 0
-		var in, out int64
-		for _, sa := range d.IKE {
-			if sa.Remote == peer {
-				ike++
+		if i := slices.IndexFunc(f.Actions, func(a report.Action) bool {
+			return a.Class == report.Approve && a.Kind == first.Kind && a.Device == e.Device
+		}); i >= 0 {
+			out = append(out, f.Actions[i])
+		}
+	}
+	for n, a := range out {
+		end := x.end(a.Device)
+		if end < 0 {
+			return nil, fmt.Errorf("the repair belongs on %s, which is not a managed end of %s", a.Device, x.tunnel.Name)
+		}
+		// On IOS a clear of phase 1 leaves the IPsec SAs: where both must go the session is cleared.
+		if d, err := x.opt.Inventory.Device(a.Device); err == nil && d.Platform == inventory.CiscoIOS && a.Kind == report.ClearIKESA &&
+			slices.ContainsFunc(f.Actions, func(o report.Action) bool {
+				return o.Class == report.Approve && o.Kind == report.ClearIPsecSA && o.Device == a.Device
+			}) {
+			out[n].Kind = report.ClearSession
+			out[n].Parameters = map[string]string{"peer": a.Parameters["peer"]}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b report.Action) int {
+		return x.turn(a.Device) - x.turn(b.Device)
+	})
+	return out, nil
+}
+
+// turn is 0 for the responder, 1 for the initiator.
+func (x *run) turn(device string) int {
+	if x.plays(x.tunnel.Ends[x.end(device)], "responder") {
+		return 0
+	}
+	return 1
+}
+
+// end is the tunnel's end at a device, -1 when it is none.
+func (x *run) end(device string) int {
+	return slices.IndexFunc(x.tunnel.Ends, func(e inventory.End) bool { return e.Device != "" && e.Device == device })
+}
+
+// proposed makes the exact line of one action and says what it drops now.
+func (x *run) proposed(ctx context.Context, a report.Action) (ProposedCommand, string, error) {
+	none := ProposedCommand{}
+	end := x.end(a.Device)
+	target, err := x.opt.Fleet.Target(ctx, a.Device)
+	if err != nil {
+		return none, "", err
+	}
+	peer := x.peer(end)
+	if !peer.IsValid() {
+		return none, "", fmt.Errorf("the other end of %s has no address in the configuration; a clear without a peer does not exist", x.tunnel.Name)
+	}
+	if p, err := netip.ParseAddr(a.Parameters["peer"]); err != nil || p != peer {
+		return none, "", fmt.Errorf("the SA on %s is with %s, not with %s of the configuration: a person must look at it", a.Device, a.Parameters["peer"], peer)
+	}
+	d := find(x.facts(), a.Device)
+	if d == nil {
+		return none, "", errors.New(a.Device + " could not be read: without its state nothing is proposed")
+	}
+	params := maps.Clone(a.Parameters)
+	if err := x.alone(d, end, a.Kind, params); err != nil {
+		return none, "", err
+	}
+	cmd, err := command.FromProposal(target, a.Kind, params, x.opt.Inventory.Peers(a.Device)...)
+	if err != nil {
+		return none, "", err
+	}
+	sum := cmd.Sum()
+	c := ProposedCommand{Device: a.Device, Kind: a.Kind, Parameters: params, Line: cmd.Line(), SHA256: hex.EncodeToString(sum[:])}
+	return c, drops(d, peer, c), nil
+}
+
+// alone makes sure that a clear by the peer's address hits this tunnel and no other: two
+// peers may share an address (behind one NAT, or two tunnels of the configuration). On IOS
+// the right IKEv1 SA is named by its connection id, told by the networks of its session;
+// everything else is left to a person.
+func (x *run) alone(d *facts.Device, end int, kind string, params map[string]string) error {
+	peer := x.peer(end)
+	var others []string
+	for _, t := range x.opt.Inventory.Tunnels() {
+		for i, e := range t.Ends {
+			if t.Name != x.tunnel.Name && e.Device == d.Name && x.peerOf(t, i) == peer {
+				others = append(others, t.Name)
 			}
 		}
-		for _, sa := range d.IPsec {
-			if sa.Peer == peer {
-				sas++
-				out += max(sa.Encaps, 0)
-				in += max(sa.Decaps, 0)
-				if sa.Username != "" {
-					users++
+	}
+	ids := liveIDs(d, peer)
+	if len(others) == 0 && len(ids) < 2 {
+		return nil
+	}
+	if d.Platform == facts.IOS && kind == report.ClearIKESA && params["ike"] != "2" {
+		if id, ok := connOf(d, peer, x.query(end).Networks); ok && slices.Contains(ids, id) {
+			params["conn_id"] = id
+			return nil
+		}
+	}
+	what := "several SAs on " + d.Name
+	if len(others) > 0 {
+		what = x.tunnel.Name + " and " + strings.Join(others, ", ")
+	}
+	hint := "clear the right one by its connection id"
+	if d.Platform == facts.ASA {
+		hint = "look for its index in show vpn-sessiondb detail l2l and use vpn-sessiondb logoff index N"
+	}
+	return fmt.Errorf("%s share the peer address %s, so a clear by address would drop them all: a person must %s", what, peer, hint)
+}
+
+// liveIDs are the connection ids of the IKE SAs with a peer that are not being replaced or deleted.
+func liveIDs(d *facts.Device, peer netip.Addr) []string {
+	var out []string
+	for i, sa := range ikeOf(d, peer) {
+		id := sa.ConnID
+		if id == "" {
+			id = fmt.Sprintf("%d of %s", i+1, peer) // an ASA's rows have none: each row is one
+		}
+		if !sa.Rekey && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// connOf finds, on IOS, the IKE SA of the session that carries the networks of a tunnel.
+func connOf(d *facts.Device, peer netip.Addr, networks []netip.Prefix) (string, bool) {
+	found := ""
+	for _, s := range d.Sessions {
+		id := s.Fields["connid"]
+		if s.Peer != peer || id == "" || !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+			return strings.Contains(s.Fields["flow"]+";", " "+masked(n)+";")
+		}) {
+			continue
+		}
+		if found != "" && found != id {
+			return "", false
+		}
+		found = id
+	}
+	return found, found != ""
+}
+
+// masked writes a network as IOS writes it in a flow: 10.20.0.0/255.255.0.0.
+func masked(n netip.Prefix) string {
+	return n.Addr().String() + "/" + net.IP(net.CIDRMask(n.Bits(), n.Addr().BitLen())).String()
+}
+
+// ikeOf are the IKE SAs with a peer in the last reading, without those being deleted.
+func ikeOf(d *facts.Device, peer netip.Addr) []facts.IKESA {
+	last := map[int]int{} // by IKE version: an ASA lists each with a command of its own
+	for _, sa := range d.IKE {
+		last[sa.Version] = max(last[sa.Version], sa.Reading)
+	}
+	var out []facts.IKESA
+	for _, sa := range d.IKE {
+		if sa.Remote == peer && !sa.Deleted && sa.Reading == last[sa.Version] && sa.Type != sessionRow {
+			out = append(out, sa)
+		}
+	}
+	return out
+}
+
+// sessionRow is the type of an IKE SA that was read off show crypto session: it is in
+// show crypto isakmp sa as well.
+const sessionRow = "crypto session"
+
+// ipsecOf are the IPsec SAs with a peer in the last reading.
+func ipsecOf(d *facts.Device, peer netip.Addr) []facts.IPsecSA {
+	last := 0
+	for _, sa := range d.IPsec {
+		last = max(last, sa.Reading)
+	}
+	var out []facts.IPsecSA
+	for _, sa := range d.IPsec {
+		if sa.Peer == peer && sa.Reading == last && len(sa.SPIIn)+len(sa.SPIOut) > 0 {
+			out = append(out, sa)
+		}
+	}
+	return out
+}
+
+// drops says what a command takes away now: SAs by their SPIs, what they carried, users.
+func drops(d *facts.Device, peer netip.Addr, c ProposedCommand) string {
+	ike, ipsec := ikeOf(d, peer), ipsecOf(d, peer)
+	phase1 := c.Kind != report.ClearIPsecSA
+	phase2 := c.Kind != report.ClearIKESA || d.Platform != facts.IOS || c.Parameters["ike"] == "2"
+	var parts []string
+	if phase1 {
+		n := len(ike)
+		if usesConnID(c) {
+			n = min(n, 1)
+		}
+		parts = append(parts, count(n, "IKE SA"))
+	}
+	var spis, users []string
+	var in, out int64
+	for _, sa := range ipsec {
+		in, out = in+max(sa.Decaps, 0), out+max(sa.Encaps, 0)
+		if sa.Username != "" && !slices.Contains(users, sa.Username) {
+			users = append(users, sa.Username)
+		}
+		for _, v := range sa.SPIIn {
+			spis = append(spis, fmt.Sprintf("0x%08X", v.Value))
+		}
+	}
+	if phase2 {
+		slices.Sort(spis)
+		s := count(len(spis), "IPsec SA")
+		if shown := slices.Compact(spis); len(shown) > 0 {
+			more := ""
+			if len(shown) > 4 {
+				shown, more = shown[:4], " …"
+			}
+			s += " (inbound SPI " + strings.Join(shown, ", ") + more + ")"
+		}
+		parts = append(parts, s)
+	}
+	s := c.Device + ": " + strings.Join(parts, " and ") + " with " + peer.String()
+	switch {
+	case !phase2 && len(ipsec) > 0:
+		s += "; its IPsec SAs stay until they expire"
+	case !phase1 && len(ike) > 0:
+		s += "; the IKE SA stays"
+	}
+	if phase2 && len(ipsec) > 0 {
+		s += fmt.Sprintf("; so far %d packets out, %d in", out, in)
+		var tx, rx int64
+		for _, v := range d.Sessions {
+			if v.Peer == peer {
+				tx, rx = tx+max(v.BytesTx, 0), rx+max(v.BytesRx, 0)
+			}
+		}
+		if tx+rx > 0 {
+			s += fmt.Sprintf(", %s out, %s in", bytesOf(tx), bytesOf(rx))
+		}
+	}
+	switch {
+	case len(users) > 0:
+		s += fmt.Sprintf("; %s must dial again", count(len(users), "user"))
+	case phase2:
+		s += "; no user of a client"
+	}
+	return s
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func bytesOf(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// outage says how long traffic is expected to stand still.
+func (x *run) outage(f report.Finding) string {
+	state := report.Unknown
+	for _, t := range x.diag.Report.Tunnels {
+		if t.Name == x.tunnel.Name {
+			state = t.State
+		}
+	}
+	wake := "the next traffic negotiates it again"
+	if x.tunnel.Probe.To.IsValid() {
+		wake = "vpnbot sends a ping right after it that negotiates it again"
+	}
+	switch {
+	case state == report.Down || state == report.Negotiating || f.ID == "stale-sa":
+		return "none beyond the one that is there; " + wake
+	case x.tunnel.Kind == inventory.RemoteAccess:
+		return "until the users have dialled again"
+	}
+	return "usually 2 to 10 seconds; " + wake
+}
+
+// backup says whether the configuration names another peer for this tunnel.
+func (x *run) backup() string {
+	read, out := false, []string{}
+	for i, e := range x.tunnel.Ends {
+		d := find(x.facts(), e.Device)
+		if e.Device == "" || d == nil || d.Config == nil {
+			continue
+		}
+		read = true
+		for _, m := range d.Config.MapEntries {
+			if !slices.Contains(m.Peers, x.peer(i)) {
+				continue
+			}
+			for _, p := range m.Peers {
+				if p != x.peer(i) {
+					out = append(out, fmt.Sprintf("%s on %s (crypto map %s %d)", p, e.Device, m.Map, m.Sequence))
 				}
 			}
 		}
-		s := fmt.Sprintf("%d IKE SA and %d IPsec SA with %s drop; they carried %d packets out and %d in so far", ike, sas, peer, out, in)
-		if users > 0 {
-			s += fmt.Sprintf("; %d users must dial again", users)
-		}
-		return s
 	}
-	return ""
+	switch {
+	case len(out) > 0:
+		return strings.Join(out, ", ")
+	case read:
+		return "none is configured"
+	}
+	return "not known: the configuration was not read"
 }
 
 // state is what justifies a repair: the SAs of both ends, without what moves by itself.
@@ -231,15 +519,10 @@ func find(set *facts.Set, device string) *facts.Device {
 // sas names the SAs of a device with a peer: state and SPIs, no counters, no lifetimes.
 func sas(d *facts.Device, peer netip.Addr) string {
 	var ike, spis []string
-	for _, sa := range d.IKE {
-		if sa.Remote == peer && !sa.Deleted {
-			ike = append(ike, sa.State)
-		}
+	for _, sa := range ikeOf(d, peer) {
+		ike = append(ike, sa.State)
 	}
-	for _, sa := range d.IPsec {
-		if sa.Peer != peer {
-			continue
-		}
+	for _, sa := range ipsecOf(d, peer) {
 		for _, v := range sa.SPIIn {
 			spis = append(spis, fmt.Sprintf("in %08X", v.Value))
 		}

@@ -81,6 +81,8 @@ type run struct {
 	judged  bool
 	diag    diag.Result
 	result  *Result
+
+	repaired string // of a repair: the finding it was for
 }
 
 // capture is what one end's capture brought home.

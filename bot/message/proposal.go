@@ -51,7 +51,13 @@ func ProposalCard(p Proposal) Message {
 		var s strings.Builder
 		s.WriteString("*Effect:* " + words(p.Effect, 500) + " A clear cannot be undone.")
 		if p.Impact != "" {
-			s.WriteString("\n*Drops now:* " + words(p.Impact, 500))
+			s.WriteString("\n*Drops now:* " + words(p.Impact, 600))
+		}
+		if p.Outage != "" {
+			s.WriteString("\n*Expected outage:* " + words(p.Outage, 200))
+		}
+		if p.Backup != "" {
+			s.WriteString("\n*Backup peer:* " + words(p.Backup, 200))
 		}
 		if p.Summary != "" {
 			s.WriteString("\n*State:* " + code(p.Summary, 400))
@@ -96,9 +102,8 @@ func ProposalCard(p Proposal) Message {
 			t, _ := fence(append(append([]string{"before:"}, strings.Split(p.Outcome.Before, "\n")...), append([]string{"after:"}, strings.Split(p.Outcome.After, "\n")...)...), 2500)
 			b.add(section("*Verification*\n" + t))
 		}
-		if rep := p.Outcome.Report; rep != nil && len(rep.Findings) > 0 && (p.Outcome.Verified == "not-helped" || p.Outcome.Verified == "relapsed") {
-			f := rep.Findings[0]
-			b.add(section(fmt.Sprintf("*Next candidate:* %s (confidence %d %%)", words(f.Title, 300), int(f.Confidence*100+0.5))))
+		if p.Outcome.Next != "" && (p.Outcome.Verified == "not-helped" || p.Outcome.Verified == "relapsed") {
+			b.add(section("*Next candidate:* " + words(p.Outcome.Next, 400)))
 		}
 		if p.State == approval.Unknown {
 			s := "It is not repeated by itself. Please look at the tunnel; another try is a new proposal."

@@ -131,6 +131,7 @@ func (o *output) session() {
 			if c, ok := after(t, "connid:"); ok && len(o.dev.IKE) > 0 {
 				c, _ = word(c)
 				o.dev.IKE[len(o.dev.IKE)-1].ConnID = c
+				s.Fields["connid"] = c
 			}
 		case key == "IPSEC FLOW":
 			flow, flowAt = -1, o.place(l)
