@@ -332,6 +332,11 @@ func (x *run) candidate(ctx context.Context, out *Outcome) {
 			return
 		}
 	}
+	for _, f := range out.Report.Findings {
+		if f.ID == x.repaired {
+			out.Next = "the same again, so its cause is still there: " + f.Title
+		}
+	}
 }
 
 // after looks once, without sending anything.

@@ -29,10 +29,11 @@ func (x *run) propose(ctx context.Context, s Step) (string, error) {
 	if !ok && !s.With.Clear {
 		return "nothing to repair", nil
 	}
-	action, ok := approvable(f)
+	actions := f.Actions
 	if s.With.Clear {
-		action, ok = x.clear(f)
+		actions = x.clears(f)
 	}
+	action, ok := approvable(report.Finding{Actions: actions})
 	if !ok {
 		return "no repair that the bot may run; see what mends it", nil
 	}
@@ -46,7 +47,7 @@ func (x *run) propose(ctx context.Context, s Step) (string, error) {
 	if f.Confidence < proposable && !s.With.Clear {
 		return refuse(fmt.Sprintf("not sure enough to propose a repair (%.2f; needs %.2f)", f.Confidence, proposable))
 	}
-	p, err := x.proposal(ctx, f, action)
+	p, err := x.proposal(ctx, f, action, actions)
 	if err != nil {
 		return refuse(err.Error())
 	}
@@ -79,28 +80,37 @@ func approvable(f report.Finding) (report.Action, bool) {
 	return report.Action{}, false
 }
 
-// clear is the action of the clear-sa playbook: what the finding asks for, else phase 1
-// at the first managed end that has an SA.
-func (x *run) clear(f report.Finding) (report.Action, bool) {
-	if a, ok := approvable(f); ok {
-		return a, true
+// clears are the actions of the clear-sa playbook: what the finding asks for, else the
+// tunnel's SAs, at the first managed end that has some (its delete tells the other end),
+// and at both where they do not agree.
+func (x *run) clears(f report.Finding) []report.Action {
+	if _, ok := approvable(f); ok {
+		return f.Actions
 	}
-	set := x.facts()
+	var out []report.Action
 	for i, e := range x.tunnel.Ends {
-		for _, d := range set.Devices {
-			if d.Name != e.Device || e.Device == "" {
-				continue
-			}
-			for _, sa := range d.IKE {
-				if sa.Remote == x.peer(i) {
-					return report.Action{Class: report.Approve, Device: e.Device, Kind: report.ClearIKESA,
-						Parameters: map[string]string{"peer": sa.Remote.String(), "ike": fmt.Sprint(max(sa.Version, 1)), "conn_id": sa.ConnID},
-						Effect:     "this tunnel drops until traffic wakes it up again, usually a few seconds"}, true
-				}
-			}
+		d := find(x.facts(), e.Device)
+		if e.Device == "" || d == nil || len(out) > 0 && x.up() {
+			continue
+		}
+		sas := ikeOf(d, x.peer(i))
+		if len(sas) == 0 {
+			continue
+		}
+		sa := sas[0]
+		a := report.Action{Class: report.Approve, Device: e.Device, Kind: report.ClearIKESA,
+			Parameters: map[string]string{"peer": sa.Remote.String(), "ike": fmt.Sprint(max(sa.Version, 1))},
+			Effect:     "this tunnel drops until traffic wakes it up again, usually a few seconds"}
+		if sa.ConnID != "" && sa.Version != 2 {
+			a.Parameters["conn_id"] = sa.ConnID
+		}
+		out = append(out, a)
+		if len(ipsecOf(d, x.peer(i))) > 0 {
+			a.Kind, a.Parameters = report.ClearIPsecSA, map[string]string{"peer": sa.Remote.String()}
+			out = append(out, a)
 		}
 	}
-	return report.Action{}, false
+	return out
 }
 
 // peer is the other end's address as this end must know it: the inventory's, with the
@@ -118,8 +128,8 @@ func (r *Runner) peerOf(t inventory.Tunnel, end int) netip.Addr {
 func (x *run) peer(end int) netip.Addr { return x.peerOf(x.tunnel, end) }
 
 // proposal builds the exact commands of a finding's repair from checked parts.
-func (x *run) proposal(ctx context.Context, f report.Finding, first report.Action) (*Proposal, error) {
-	actions, err := x.inOrder(f, first)
+func (x *run) proposal(ctx context.Context, f report.Finding, first report.Action, all []report.Action) (*Proposal, error) {
+	actions, err := x.inOrder(all, first)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +153,7 @@ func (x *run) proposal(ctx context.Context, f report.Finding, first report.Actio
 		}
 		p.Commands, impact = append(p.Commands, c), append(impact, drops)
 	}
-	p.Impact, p.Outage, p.Backup = strings.Join(impact, "; "), x.outage(f), x.backup()
+	p.Impact, p.Outage, p.Backup = strings.Join(impact, "; "), x.outage(f), x.backup(x.facts())
 	for _, o := range x.diag.Report.Findings {
 		if o.ID != f.ID && o.Severity != report.Info && len(p.Others) < 3 {
 			p.Others = append(p.Others, o.Title)
@@ -155,16 +165,16 @@ func (x *run) proposal(ctx context.Context, f report.Finding, first report.Actio
 // inOrder gives the repair of each end, at most one per device. Where both ends have to
 // forget their SAs the responder comes first: an initiator that is cleared first
 // negotiates at once, and what it built would be dropped again.
-func (x *run) inOrder(f report.Finding, first report.Action) ([]report.Action, error) {
+func (x *run) inOrder(all []report.Action, first report.Action) ([]report.Action, error) {
 	out := []report.Action{first}
 	for _, e := range x.tunnel.Ends {
 		if e.Device == "" || e.Device == first.Device {
 			continue
 		}
-		if i := slices.IndexFunc(f.Actions, func(a report.Action) bool {
+		if i := slices.IndexFunc(all, func(a report.Action) bool {
 			return a.Class == report.Approve && a.Kind == first.Kind && a.Device == e.Device
 		}); i >= 0 {
-			out = append(out, f.Actions[i])
+			out = append(out, all[i])
 		}
 	}
 	for n, a := range out {
@@ -174,7 +184,7 @@ func (x *run) inOrder(f report.Finding, first report.Action) ([]report.Action, e
 		}
 		// On IOS a clear of phase 1 leaves the IPsec SAs: where both must go the session is cleared.
 		if d, err := x.opt.Inventory.Device(a.Device); err == nil && d.Platform == inventory.CiscoIOS && a.Kind == report.ClearIKESA &&
-			slices.ContainsFunc(f.Actions, func(o report.Action) bool {
+			slices.ContainsFunc(all, func(o report.Action) bool {
 				return o.Class == report.Approve && o.Kind == report.ClearIPsecSA && o.Device == a.Device
 			}) {
 			out[n].Kind = report.ClearSession
@@ -269,13 +279,19 @@ func (x *run) alone(d *facts.Device, end int, kind string, params map[string]str
 
 // liveIDs are the connection ids of the IKE SAs with a peer that are not being replaced or deleted.
 func liveIDs(d *facts.Device, peer netip.Addr) []string {
+	return ids(slices.DeleteFunc(ikeOf(d, peer), func(sa facts.IKESA) bool { return sa.Rekey }))
+}
+
+// ids tells SAs apart: by connection id, which several outputs of IOS list; an ASA's rows
+// have none, and each is one.
+func ids(sas []facts.IKESA) []string {
 	var out []string
-	for i, sa := range ikeOf(d, peer) {
+	for i, sa := range sas {
 		id := sa.ConnID
 		if id == "" {
-			id = fmt.Sprintf("%d of %s", i+1, peer) // an ASA's rows have none: each row is one
+			id = fmt.Sprintf("row %d", i+1)
 		}
-		if !sa.Rekey && !slices.Contains(out, id) {
+		if !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
@@ -346,7 +362,7 @@ func drops(d *facts.Device, peer netip.Addr, c ProposedCommand) string {
 	phase2 := c.Kind != report.ClearIKESA || d.Platform != facts.IOS || c.Parameters["ike"] == "2"
 	var parts []string
 	if phase1 {
-		n := len(ike)
+		n := len(ids(ike))
 		if usesConnID(c) {
 			n = min(n, 1)
 		}
@@ -444,10 +460,10 @@ func (x *run) outage(f report.Finding) string {
 }
 
 // backup says whether the configuration names another peer for this tunnel.
-func (x *run) backup() string {
+func (x *run) backup(set *facts.Set) string {
 	read, out := false, []string{}
 	for i, e := range x.tunnel.Ends {
-		d := find(x.facts(), e.Device)
+		d := find(set, e.Device)
 		if e.Device == "" || d == nil || d.Config == nil {
 			continue
 		}

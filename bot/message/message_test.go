@@ -94,7 +94,7 @@ func views(t *rapid.T) map[string]any {
 	done := run
 	done.Report = &rep
 	p := Proposal{
-		Proposal: playbooks.Proposal{ID: s("pid"), Tunnel: s("pt"), Effect: s("eff"), Impact: s("imp"), Summary: s("sum"), Requester: "U000AMELIE", CreatedAt: when, ExpiresAt: when, EvidenceAge: when,
+		Proposal: playbooks.Proposal{ID: s("pid"), Tunnel: s("pt"), Effect: s("eff"), Impact: s("imp"), Outage: s("out"), Backup: s("back"), Summary: s("sum"), Requester: "U000AMELIE", CreatedAt: when, ExpiresAt: when, EvidenceAge: when,
 			Commands: many(t, "pc", 40, func() playbooks.ProposedCommand { return playbooks.ProposedCommand{Device: s("pd"), Line: s("pl")} })},
 		State: rapid.SampledFrom(approval.States()).Draw(t, "pstate"), Approver: "U000BORIS", Reason: s("reason"), Steps: steps20(t), Approvers: many(t, "appr", 20, func() string { return "S000NETOPS" }), FourEyes: true,
 		Outcome: playbooks.Outcome{Verified: rapid.SampledFrom([]string{"", "helped", "not-helped", "relapsed"}).Draw(t, "ver"), Before: s("bef"), After: s("aft")},
@@ -302,7 +302,7 @@ func TestGolden(t *testing.T) {
 	done := run
 	done.Report, done.Ended, done.Files = &rep, when.Add(83*time.Second), 3
 	prop := Proposal{
-		Proposal: playbooks.Proposal{ID: "feedbeef00112233", Tunnel: "london-lima", Finding: report.Finding{Title: "Stale SA", Severity: report.Critical, Confidence: 0.9}, Effect: "Drops london-lima for about 5 s.", Impact: "1 IKE SA, 2 IPsec SAs", Summary: "hq-asa: MM_ACTIVE; lima-rtr: no SA", Requester: "U000AMELIE", CreatedAt: when, ExpiresAt: when.Add(15 * time.Minute), EvidenceAge: when,
+		Proposal: playbooks.Proposal{ID: "feedbeef00112233", Tunnel: "london-lima", Finding: report.Finding{Title: "Stale SA", Severity: report.Critical, Confidence: 0.9}, Effect: "Drops london-lima for about 5 s.", Impact: "hq-asa: 1 IKE SA and 2 IPsec SAs (inbound SPI 0x1A2B3C4D, 0x1A2B3C4E) with 203.0.113.20; so far 4711 packets out, 12 in; no user of a client", Outage: "none beyond the one that is there; the next traffic negotiates it again", Backup: "none is configured", Summary: "hq-asa: MM_ACTIVE; lima-rtr: no SA", Requester: "U000AMELIE", CreatedAt: when, ExpiresAt: when.Add(15 * time.Minute), EvidenceAge: when,
 			Commands: []playbooks.ProposedCommand{{Device: "hq-asa", Line: "clear crypto isakmp sa 203.0.113.20"}}},
 		State: approval.Proposed, Approvers: []string{"S000NETOPS", "U000CHIARA"}, FourEyes: true,
 	}

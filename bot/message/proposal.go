@@ -126,6 +126,11 @@ func headline(p Proposal, devices []string) (string, string) {
 	case approval.Approved:
 		return "🔧 Repair of " + t + " approved", "Repair of " + p.Tunnel + " approved"
 	case approval.Running:
+		for _, s := range p.Steps {
+			if s.Step == "verify" && strings.HasPrefix(s.Note, "up;") {
+				return "⏳ " + t + " is up again; the repair is being verified", p.Tunnel + " is up again; the repair is being verified: " + s.Note
+			}
+		}
 		return "🔧 Repair of " + t + " is running", "Repair of " + p.Tunnel + " is running"
 	case approval.Succeeded:
 		switch p.Outcome.Verified {

@@ -66,7 +66,8 @@ func TestDemo(t *testing.T) {
 	p.do("become Boris", chromedp.Evaluate[chromedp.Void](`{const s=document.querySelector('[data-testid=user-switch]'); s.value="U000BORIS"; s.dispatchEvent(new Event('change'))}`),
 		chromedp.WaitReady(`body[data-user=U000BORIS]`), chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
 	p.approve()
-	p.waitFor("the verified repair", 90*time.Second, "repaired", "verified up", "Verification")
+	p.waitFor("the repair that is watched", 60*time.Second, "is up again", "watched for 1m0s")
+	p.waitFor("the verified repair", 120*time.Second, "repaired", "verified up", "Verification")
 	p.shot("4-verified")
 
 	cancel()
@@ -161,7 +162,7 @@ func (p *demoPage) waitFor(what string, limit time.Duration, texts ...string) {
 	js := fmt.Sprintf(`[...document.querySelectorAll('[data-testid=messages] [data-testid=message]')].some(m => [%s].every(s => m.innerText.toLowerCase().includes(s)))`, strings.Join(quoted, ","))
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](js)); err != nil {
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](js, chromedp.WithPollingTimeout(limit))); err != nil {
 		p.fail("waiting for %s: no message with %q: %v", what, texts, err)
 	}
 }

@@ -9,6 +9,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(killChild); spec != "" {
+		if err := killChildMain(spec); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
 	testscript.Main(m, map[string]func(){
 		"vpnbot": func() { os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) },
 	})

@@ -1,0 +1,134 @@
+package playbooks
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vpnbot/devices/inventory"
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+// twoPeers is a headend with two sites behind one address, and a third by itself.
+func twoPeers(t *testing.T, platform inventory.Platform) *run {
+	t.Helper()
+	known := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(known, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := inventory.Config{SSH: inventory.Defaults(), Credentials: map[string]inventory.Credential{"ops": {Username: "u", Password: "p"}},
+		Devices: []inventory.Device{{Name: "hq", Platform: platform, Address: "198.51.100.1:22", Credentials: "ops"}}}
+	c.SSH.KnownHosts = known
+	for _, x := range []struct{ name, own, peer, net string }{{"one", "198.51.100.1", "203.0.113.9", "10.20.0.0/16"}, {"two", "198.51.100.2", "203.0.113.9", "10.30.0.0/16"}, {"three", "198.51.100.1", "203.0.113.77", "10.40.0.0/16"}} {
+		c.Tunnels = append(c.Tunnels, inventory.Tunnel{Name: x.name, Kind: inventory.L2L, Ends: []inventory.End{
+			{Device: "hq", Address: netip.MustParseAddr(x.own), Interface: "outside", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+			{Address: netip.MustParseAddr(x.peer), Networks: []netip.Prefix{netip.MustParsePrefix(x.net)}},
+		}})
+	}
+	inv, err := inventory.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &run{Runner: New(Options{Inventory: inv})}
+}
+
+func (x *run) on(t *testing.T, tunnel string) *run {
+	t.Helper()
+	var err error
+	if x.tunnel, err = x.opt.Inventory.Tunnel(tunnel); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// Two peers share an address: on IOS the right SA is named by its connection id, told by
+// the networks of its session; everywhere else a person is asked, and nothing is proposed.
+func TestTwoPeersShareAnAddress(t *testing.T) {
+	peer := netip.MustParseAddr("203.0.113.9")
+	session := func(net, id string) facts.Session {
+		return facts.Session{Peer: peer, Fields: map[string]string{"connid": id, "flow": "permit ip 10.1.0.0/255.255.0.0 " + net}}
+	}
+	router := &facts.Device{Name: "hq", Platform: facts.IOS,
+		IKE:      []facts.IKESA{{Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1001"}, {Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1002"}},
+		Sessions: []facts.Session{session("10.20.0.0/255.255.0.0", "1001"), session("10.30.0.0/255.255.0.0", "1002")}}
+	for tunnel, id := range map[string]string{"one": "1001", "two": "1002"} {
+		params := map[string]string{"peer": peer.String(), "ike": "1", "conn_id": "1001"}
+		if err := twoPeers(t, inventory.CiscoIOS).on(t, tunnel).alone(router, 0, report.ClearIKESA, params); err != nil || params["conn_id"] != id {
+			t.Errorf("%s: connection id %s, want %s (%v)", tunnel, params["conn_id"], id, err)
+		}
+	}
+	asa := &facts.Device{Name: "hq", Platform: facts.ASA, IKE: []facts.IKESA{{Version: 1, Remote: peer, State: "MM_ACTIVE"}}}
+	for _, c := range []struct {
+		name, tunnel, kind string
+		d                  *facts.Device
+		params             map[string]string
+		want               string
+	}{
+		{"an ASA clears by address only", "one", report.ClearIKESA, asa, map[string]string{"ike": "1"}, "one and two share the peer address 203.0.113.9"},
+		{"IPsec SAs by address", "one", report.ClearIPsecSA, router, nil, "share the peer address"},
+		{"IKEv2 by address", "one", report.ClearIKESA, router, map[string]string{"ike": "2"}, "share the peer address"},
+		{"sessions do not say which is which", "one", report.ClearIKESA, &facts.Device{Name: "hq", Platform: facts.IOS, IKE: router.IKE}, map[string]string{"ike": "1", "conn_id": "1001"}, "share the peer address"},
+		{"a stranger behind the address of a tunnel that has it alone", "three", report.ClearIKESA, &facts.Device{Name: "hq", Platform: facts.ASA,
+			IKE: []facts.IKESA{{Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE"}, {Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "AM_ACTIVE"}}}, map[string]string{"ike": "1"}, "several SAs on hq share"},
+		{"alone", "three", report.ClearIKESA, &facts.Device{Name: "hq", Platform: facts.ASA, IKE: []facts.IKESA{{Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE"}}}, map[string]string{"ike": "1"}, ""},
+		{"alone, during a rekey", "three", report.ClearIKESA, &facts.Device{Name: "hq", Platform: facts.ASA,
+			IKE: []facts.IKESA{{Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE"}, {Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE_REKEY", Rekey: true}}}, map[string]string{"ike": "1"}, ""},
+	} {
+		platform := map[facts.Platform]inventory.Platform{facts.ASA: inventory.CiscoASA, facts.IOS: inventory.CiscoIOS}[c.d.Platform]
+		err := twoPeers(t, platform).on(t, c.tunnel).alone(c.d, 0, c.kind, c.params)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// What each command takes away.
+func TestDrops(t *testing.T) {
+	peer := netip.MustParseAddr("203.0.113.9")
+	sa := func(spi uint32, user string) facts.IPsecSA {
+		return facts.IPsecSA{Peer: peer, Username: user, Encaps: 1000, Decaps: 10, SPIIn: []facts.SPI{{Value: spi}}}
+	}
+	d := func(p facts.Platform, sas ...facts.IPsecSA) *facts.Device {
+		return &facts.Device{Platform: p, IKE: []facts.IKESA{{Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1001"}, {Version: 1, Remote: peer, State: "ACTIVE", ConnID: "1001"}}, IPsec: sas,
+			Sessions: []facts.Session{{Peer: peer, BytesTx: 3 << 20, BytesRx: 2048}}}
+	}
+	for _, c := range []struct {
+		name string
+		c    ProposedCommand
+		d    *facts.Device
+		want string
+	}{
+		{"ASA phase 1 takes phase 2 along", ProposedCommand{Device: "hq", Kind: report.ClearIKESA, Line: "clear crypto ikev1 sa 203.0.113.9"}, d(facts.ASA, sa(0x1A, ""), sa(0x2B, "")),
+			"hq: 1 IKE SA and 2 IPsec SAs (inbound SPI 0x0000001A, 0x0000002B) with 203.0.113.9; so far 2000 packets out, 20 in, 3.0 MiB out, 2.0 KiB in; no user of a client"},
+		{"IOS connection id leaves phase 2", ProposedCommand{Device: "hq", Kind: report.ClearIKESA, Line: "clear crypto isakmp 1001", Parameters: map[string]string{"conn_id": "1001"}}, d(facts.IOS, sa(0x1A, "")),
+			"hq: 1 IKE SA with 203.0.113.9; its IPsec SAs stay until they expire"},
+		{"phase 2 leaves phase 1", ProposedCommand{Device: "hq", Kind: report.ClearIPsecSA, Line: "clear crypto sa peer 203.0.113.9"}, d(facts.IOS, sa(0x1A, "")),
+			"hq: 1 IPsec SA (inbound SPI 0x0000001A) with 203.0.113.9; the IKE SA stays; so far 1000 packets out, 10 in, 3.0 MiB out, 2.0 KiB in; no user of a client"},
+		{"users", ProposedCommand{Device: "hq", Kind: report.ClearSession, Line: "vpn-sessiondb logoff ipaddress 203.0.113.9 noconfirm"}, d(facts.ASA, sa(1, "ann"), sa(2, "ben"), sa(3, "ann")),
+			"2 users must dial again"},
+	} {
+		if got := drops(c.d, peer, c.c); !strings.Contains(got, c.want) {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}
+
+// The configuration may name another peer that takes over.
+func TestBackup(t *testing.T) {
+	entry := facts.MapEntry{Map: "VPN", Sequence: 10, Peers: []netip.Addr{netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("203.0.113.78")}}
+	for _, c := range []struct {
+		d    *facts.Device
+		want string
+	}{
+		{&facts.Device{Name: "hq", Config: &facts.Config{MapEntries: []facts.MapEntry{entry}}}, "203.0.113.78 on hq (crypto map VPN 10)"},
+		{&facts.Device{Name: "hq", Config: &facts.Config{}}, "none is configured"},
+		{&facts.Device{Name: "hq"}, "not known"},
+	} {
+		if got := twoPeers(t, inventory.CiscoASA).on(t, "three").backup(&facts.Set{Devices: []*facts.Device{c.d}}); !strings.Contains(got, c.want) {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
