@@ -435,8 +435,8 @@ var pmtuText = Condition{
 				clues = append(clues, For(1, "tcpmss clamping is switched off", s.Place))
 			}
 			if c != nil {
-				for _, l := range c.Lines {
-					if l.Parent < 0 && strings.HasPrefix(l.Text, "icmp deny any ") && !strings.HasSuffix(l.Text, "inside") {
+				for _, l := range e.lines("icmp deny any ") {
+					if !strings.HasSuffix(l.Text, "inside") {
 						config = true
 						clues = append(clues, For(1, e.Label()+" itself drops ICMP, unreachables included", facts.Place{Source: c.Source, Line: l.N, Text: l.Text}))
 						break

@@ -3,6 +3,7 @@ package conditions
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vpnbot/diag/facts"
 )
@@ -151,6 +152,18 @@ func (e *End) mineAnd(none bool) []netip.Addr {
 		out = append(out, netip.Addr{})
 	}
 	return out
+}
+
+// lines are the top-level lines of the configuration that begin with prefix.
+func (e *End) lines(prefix string) []facts.ConfigLine {
+	return ofBox(e, "lines "+prefix, func() (out []facts.ConfigLine) {
+		for _, l := range e.Device.Config.Lines {
+			if l.Parent < 0 && strings.HasPrefix(l.Text, prefix) {
+				out = append(out, l)
+			}
+		}
+		return out
+	})
 }
 
 // ofBox makes what depends on the device alone once for all its tunnels.

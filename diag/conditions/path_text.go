@@ -457,7 +457,9 @@ func (e *End) stranger() bool {
 }
 
 // resting counts the configured peers without an IKE SA beside some that are up.
-func (e *End) resting() int {
+func (e *End) resting() int { return ofBox(e, "resting peers", e.countResting) }
+
+func (e *End) countResting() int {
 	c := e.Config()
 	if c == nil {
 		return 0

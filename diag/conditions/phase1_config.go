@@ -32,10 +32,10 @@ var peerAddressMismatch = Condition{
 					inDefault = append(inDefault, ev)
 				}
 			}
-			keyOnDefault := false
-			if c := e.Config(); c != nil {
-				keyOnDefault = slices.ContainsFunc(c.Keys, func(k facts.PSK) bool { return k.Name == "DefaultL2LGroup" || k.Name == "DefaultRAGroup" })
-			}
+			keyOnDefault := ofBox(e, "key on a default group", func() bool {
+				c := e.Config()
+				return c != nil && slices.ContainsFunc(c.Keys, func(k facts.PSK) bool { return k.Name == "DefaultL2LGroup" || k.Name == "DefaultRAGroup" })
+			})
 			if len(inDefault) > 0 {
 				w := 4.4
 				if keyOnDefault {

@@ -771,11 +771,9 @@ var entryIncomplete = Condition{
 			found := false
 			if c != nil {
 				cut := cutInMap(c)
-				for i, m := range c.MapEntries {
+				for _, i := range e.ownOrPeerless() {
+					m := c.MapEntries[i]
 					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 {
-						continue
-					}
-					if e.Peer.IsValid() && len(m.Peers) > 0 && !slices.ContainsFunc(m.Peers, e.Mine) {
 						continue
 					}
 					var missing []string
@@ -869,14 +867,12 @@ var mapSequence = Condition{
 			if c == nil {
 				continue
 			}
-			for _, d := range c.MapEntries {
-				if d.Dynamic == "" {
-					continue
-				}
+			for _, d := range ofBox(e, "entries with a dynamic map", func() []facts.MapEntry { return dynamicEntries(c) }) {
 				var above []string
 				var where []facts.Place
 				mine := false
-				for _, s := range c.MapEntries {
+				for i := range c.MapEntries {
+					s := &c.MapEntries[i]
 					if s.Map == d.Map && !s.DynamicMap && s.Dynamic == "" && s.Sequence > d.Sequence {
 						above = append(above, fmt.Sprint(s.Sequence))
 						where = append(where, s.Place)
@@ -941,15 +937,8 @@ var mapNoPolicy = Condition{
 				}
 			}
 			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) && !cutInMap(c) && !e.sifted() {
-				maps := map[string]facts.MapEntry{}
-				for _, m := range c.MapEntries {
-					if !m.DynamicMap {
-						if _, ok := maps[m.Map]; !ok {
-							maps[m.Map] = m
-						}
-					}
-				}
-				for name, m := range maps {
+				for _, m := range ofBox(e, "first entry of each map", func() []facts.MapEntry { return firstEntries(c) }) {
+					name := m.Map
 					if slices.ContainsFunc(c.MapBindings, func(b facts.MapBinding) bool { return b.Map == name }) {
 						continue
 					}
@@ -1139,4 +1128,41 @@ var connectionType = Condition{
 		return []Match{{Clues: clues, Actions: fix, Title: "The connection types of " + t.between() + " exclude each other",
 			Explanation: "An answer-only end never starts a tunnel and an originate-only end never accepts one. With the types set as they are, nobody starts it, or nobody accepts it."}}
 	},
+}
+
+// firstEntries are the first static entry of every crypto map, in file order.
+func firstEntries(c *facts.Config) (out []facts.MapEntry) {
+	seen := map[string]bool{}
+	for _, m := range c.MapEntries {
+		if !m.DynamicMap && !seen[m.Map] {
+			seen[m.Map] = true
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// dynamicEntries are the entries that refer to a dynamic map.
+func dynamicEntries(c *facts.Config) (out []facts.MapEntry) {
+	for _, m := range c.MapEntries {
+		if m.Dynamic != "" {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// ownOrPeerless are the positions of the crypto map entries of this peer and of those
+// that name none; without a known peer of all.
+func (e *End) ownOrPeerless() []int {
+	c := e.Config()
+	if !e.Peer.IsValid() {
+		return where(c.MapEntries, func(*facts.MapEntry) bool { return true })
+	}
+	out := slices.Clone(ofBox(e, "entries without a peer", func() []int {
+		return where(c.MapEntries, func(m *facts.MapEntry) bool { return len(m.Peers) == 0 })
+	}))
+	out = append(out, e.index().entries.pick(e.mineAnd(false)...)...)
+	slices.Sort(out)
+	return out
 }

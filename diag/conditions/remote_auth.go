@@ -618,7 +618,7 @@ var ezvpnUser = Condition{
 			if x := e.inState("AM_TM_INIT_MODECFG", "TM_INIT_MODECFG"); len(x) > 0 {
 				clues = append(clues, Against(2.5, e.Label()+" is past user authentication", placesOf(x)...))
 			}
-			if hardware(e.Config()) {
+			if ofBox(e, "hardware client", func() bool { return hardware(e.Config()) }) {
 				spoke = e
 			}
 		}

@@ -124,8 +124,12 @@ func (e *End) TunnelGroup() *facts.TunnelGroup {
 	if e.Device.Config == nil {
 		return nil
 	}
-	for _, a := range e.mineAnd(false) {
-		if tg := e.index().groups[a]; tg != nil {
+	groups := e.index().groups
+	if tg := groups[e.Peer]; tg != nil {
+		return tg
+	}
+	for _, a := range e.Peers {
+		if tg := groups[a]; tg != nil {
 			return tg
 		}
 	}
