@@ -53,13 +53,14 @@ func (e *End) groups() []facts.TunnelGroup {
 	if c == nil {
 		return nil
 	}
-	var out []facts.TunnelGroup
-	for _, g := range c.TunnelGroups {
-		if g.Type == "remote-access" {
-			out = append(out, g)
+	return ofBox(e, "remote-access groups", func() (out []facts.TunnelGroup) {
+		for _, g := range c.TunnelGroups {
+			if g.Type == "remote-access" {
+				out = append(out, g)
+			}
 		}
-	}
-	return out
+		return out
+	})
 }
 
 // denied returns log lines of interface lists that deny packets of this tunnel.
@@ -455,10 +456,7 @@ var policyConflict = Condition{
 				if tg := e.TunnelGroup(); named == "" && tg != nil {
 					named = tg.Name
 				}
-				for _, g := range c.TunnelGroups {
-					if g.Name != named {
-						continue
-					}
+				for _, g := range ofBox(e, "groups by name", func() map[string][]facts.TunnelGroup { return byName(c) })[named] {
 					name, from := policyOf(g)
 					a, owner, ok := policyAttr(c, name, "vpn-tunnel-protocol")
 					for _, u := range c.Users {
@@ -560,4 +558,12 @@ func allows(list, protocol string) bool {
 		}
 	}
 	return false
+}
+
+func byName(c *facts.Config) map[string][]facts.TunnelGroup {
+	out := make(map[string][]facts.TunnelGroup, len(c.TunnelGroups))
+	for _, g := range c.TunnelGroups {
+		out[g.Name] = append(out[g.Name], g)
+	}
+	return out
 }

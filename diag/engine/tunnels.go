@@ -68,9 +68,11 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 		out = append(out, t)
 	}
 	// Both ends know each other, or one of them knows the other's own address.
+	partners := partnersOf(ends)
 	for _, strict := range []bool{true, false} {
 		for i, a := range ends {
-			for _, b := range ends[i+1:] {
+			for _, j := range partners(i) {
+				b := ends[j]
 				if used[a] || used[b] || a.Device == b.Device {
 					continue
 				}
@@ -149,6 +151,27 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 		out = append(out, t)
 	}
 	return out
+}
+
+// partnersOf finds the later ends that an end may belong to: one knows an address of the
+// other's device as its peer.
+func partnersOf(ends []*conditions.End) func(i int) []int {
+	byPeer, byOwner := map[netip.Addr][]int{}, map[netip.Addr][]int{}
+	for i, e := range ends {
+		byPeer[e.Peer] = append(byPeer[e.Peer], i)
+		for _, a := range e.Device.Addresses {
+			byOwner[a] = append(byOwner[a], i)
+		}
+	}
+	return func(i int) []int {
+		out := slices.Clone(byOwner[ends[i].Peer])
+		for _, a := range ends[i].Device.Addresses {
+			out = append(out, byPeer[a]...)
+		}
+		out = slices.DeleteFunc(out, func(j int) bool { return j <= i })
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
 }
 
 // silent: a device of which no text is at hand.

@@ -321,7 +321,7 @@ func (c *Config) Setting(key string) (Setting, bool) {
 // ACL returns the access list of that name; ASA names are case-sensitive. Not for use by
 // several goroutines at once.
 func (c *Config) ACL(name string) *ACL {
-	if c == nil {
+	if c == nil || name == "" {
 		return nil
 	}
 	if c.lists == nil {
