@@ -49,7 +49,7 @@ var antiReplay = Condition{
 			m := Match{Key: e.Label()}
 			evs := e.Events()
 			x := e.about(withID(evs, "402119", "PKT_REPLAY_ERR", "REPLAY_ERROR"))
-			for _, ev := range append(e.about(withID(evs, "PACKET_ERROR")), e.about(withoutID(saying(evs, "anti-replay check", "replay check failed"), "402119"))...) {
+			for _, ev := range append(e.about(withID(evs, "PACKET_ERROR")), e.about(withoutID(saying(evs, "anti-replay check", "replay check failed", "anti-replay error"), "402119"))...) {
 				if hasAny(ev.Text, "replay") && !slices.ContainsFunc(x, func(o facts.Event) bool { return o.Place == ev.Place }) {
 					x = append(x, ev)
 				}
@@ -165,6 +165,11 @@ var hmacError = Condition{
 			var x []facts.Event
 			for _, ev := range e.about(withID(evs, "402120", "RECVD_PKT_MAC_ERR", "HMAC_ERROR", "PACKET_ERROR")) {
 				if !hasAny(ev.Text, "replay") {
+					x = append(x, ev)
+				}
+			}
+			for _, ev := range e.about(withoutID(saying(evs, "receives hmac error", "hmac mismatch"), "402120")) {
+				if !slices.ContainsFunc(x, func(o facts.Event) bool { return o.Place == ev.Place }) {
 					x = append(x, ev)
 				}
 			}

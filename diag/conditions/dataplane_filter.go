@@ -107,6 +107,26 @@ func admits(l *facts.ACL, from network) int {
 	return -1
 }
 
+// letsIn tells whether an interface list was written for the packets of a pair: by ip, or by
+// entries that name the source. What it lets in from everybody (web servers, ICMP answers)
+// was not meant for the tunnel.
+func letsIn(l *facts.ACL, from network) bool {
+	if admits(l, from) == 1 {
+		return true
+	}
+	for _, a := range l.Entries {
+		if !a.Permit || a.Inactive || a.SrcAny {
+			continue
+		}
+		for _, o := range pairsOf(a) {
+			if o.src.Overlaps(from.src) && o.dst.Overlaps(from.dst) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // turned is the pair seen from the other side.
 func (n network) turned() network { return network{n.dst, n.src, n.place} }
 
@@ -144,7 +164,7 @@ var sysoptPermitVPN = Condition{
 						if l == nil && i.ACLIn != "" {
 							break // the list is not at hand
 						}
-						if l == nil || admits(l, n.turned()) < 0 {
+						if l == nil || !letsIn(l, n.turned()) {
 							blocked = true
 							if isOff {
 								where := []facts.Place{off, n.place}

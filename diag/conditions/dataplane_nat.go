@@ -26,7 +26,7 @@ type translation struct {
 // known is false when the configuration does not tell.
 func (e *End) translate(n network) (t translation, known bool) {
 	c := e.Config()
-	if c == nil || n.src.Bits() == 0 || n.dst.Bits() == 0 || len(c.NAT) == 0 {
+	if c == nil || n.src.Bits() == 0 || n.dst.Bits() == 0 || n.dst.Addr().IsMulticast() || len(c.NAT) == 0 {
 		return t, false
 	}
 	// A network that some rule translates into is no network of hosts here: the crypto

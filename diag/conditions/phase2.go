@@ -260,7 +260,7 @@ var transformMismatch = Condition{
 			clues = append(clues, Against(4, "an IPsec SA exists", x[0]))
 		}
 		m := Match{Clues: clues, Title: "No transform set is common to " + t.between(),
-			Explanation: "Phase 1 is up and quick mode is refused: the encryption, hash or mode that one end offers for the tunnel's data is in no transform set of the other."}
+			Explanation: "Phase 1 passes and quick mode is refused: the encryption, hash or mode that one end offers for the tunnel's data is in no transform set of the other."}
 		if text != "" {
 			m.Explanation = text + ". " + m.Explanation
 		} else {
@@ -388,27 +388,41 @@ var pfsMismatch = Condition{
 		if text == "" {
 			m.Explanation = "One end demands perfect forward secrecy, or another group, than the other offers. Quick mode then fails although the transform sets agree."
 		}
-		for i, e := range t.Ends {
-			group := "<the peer's group>"
-			if o := t.Other(e); o != nil {
-				if x := o.entriesOf(); len(x) > 0 && x[0].PFS != "" {
-					group = groupOf(o, x[0].PFS)
-				}
-			}
-			entry := "<map> <seq>"
-			if x := e.Entries(); len(x) > 0 {
-				entry = fmt.Sprintf("%s %d", x[0].Map, x[0].Sequence)
-			}
-			if i == 0 || len(t.Ends) == 1 || group != "<the peer's group>" {
-				if e.isIOS() {
-					m.Actions = append(m.Actions, advise(e, []string{"crypto map " + entry + " ipsec-isakmp", "set pfs " + group}))
-				} else {
-					m.Actions = append(m.Actions, advise(e, []string{"crypto map " + entry + " set pfs " + group}, "or at both ends: no crypto map "+entry+" set pfs"))
-				}
+		for _, e := range t.Ends {
+			if len(t.Ends) == 1 || len(e.entriesOf()) > 0 {
+				m.Actions = append(m.Actions, e.pfsAction(t.Other(e)))
 			}
 		}
 		return []Match{m}
 	},
+}
+
+// pfsAction shows how an end takes over the peer's setting.
+func (e *End) pfsAction(o *End) report.Action {
+	line, group := "set pfs <the peer's group>", ""
+	known := false
+	if o != nil {
+		if x := o.entriesOf(); len(x) > 0 {
+			known, group = true, groupOf(o, x[0].PFS)
+		}
+	}
+	switch {
+	case known && group == "":
+		line = "no set pfs"
+	case known:
+		line = "set pfs " + group
+	}
+	step := "at one end, so that both have the same; the stronger group at both is better"
+	m := e.entriesOf()
+	switch {
+	case len(m) > 0 && m[0].Sequence == 0: // the profile of a tunnel interface
+		return advise(e, []string{"crypto ipsec profile " + m[0].Map, " " + line}, step)
+	case e.isIOS():
+		return advise(e, []string{"crypto map " + e.entryName() + " ipsec-isakmp", " " + line}, step)
+	case line == "no set pfs":
+		return advise(e, []string{"no crypto map " + e.entryName() + " set pfs"}, step)
+	}
+	return advise(e, []string{"crypto map " + e.entryName() + " " + line}, step, "or at both ends: no crypto map "+e.entryName()+" set pfs", "remote access: group-policy <gp> attributes, pfs enable or disable")
 }
 
 // network is one entry of a crypto access list as a pair of networks.
@@ -639,7 +653,7 @@ func wild(p netip.Prefix) string {
 }
 
 var aclOverlap = Condition{
-	ID: "crypto-acl-overlap", Severity: report.Major,
+	ID: "crypto-acl-overlap", Severity: report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ACLs are correct (several tunnels)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
