@@ -102,6 +102,30 @@ func judge(r report.Report, x expectation) string {
 	return strings.Join(wrong, "; ")
 }
 
+// unpack writes a case's evidence into a folder and reads what is expected of it.
+func unpack(t *testing.T, file string) (expectation, string) {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var x expectation
+	if err := yaml.UnmarshalWithOptions(a.Comment, &x, yaml.Strict()); err != nil {
+		t.Fatalf("%s: %s", file, yaml.FormatError(err, false, true))
+	}
+	dir := t.TempDir()
+	for _, g := range a.Files {
+		p := filepath.Join(dir, filepath.FromSlash(g.Name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, g.Data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return x, dir
+}
+
 // TestCases diagnoses every case and prints hits and misses per condition, so that a
 // changed weight shows what it cost.
 func TestCases(t *testing.T) {
@@ -112,27 +136,9 @@ func TestCases(t *testing.T) {
 	hits, all := map[string]int{}, map[string]int{}
 	for _, f := range files {
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(f, "testdata/cases/"), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var x expectation
-			if err := yaml.UnmarshalWithOptions(a.Comment, &x, yaml.Strict()); err != nil {
-				t.Fatalf("%s: %s", f, yaml.FormatError(err, false, true))
-			}
-			dir := t.TempDir()
-			for _, g := range a.Files {
-				p := filepath.Join(dir, filepath.FromSlash(g.Name))
-				if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(p, g.Data, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			res := diagnose(t, dir)
+			x, dir := unpack(t, f)
 			all[x.Condition]++
-			if w := judge(res.Report, x); w != "" {
+			if w := judge(diagnose(t, dir).Report, x); w != "" {
 				t.Error(w)
 				return
 			}
@@ -140,6 +146,74 @@ func TestCases(t *testing.T) {
 		})
 	}
 	table(t, hits, all)
+}
+
+// heldOut is how many of the held-out cases were right when this was last changed.
+const heldOut = 0
+
+// TestHeldOut diagnoses the cases that nobody tuned the weights to. It prints how far a
+// confidence can be believed: of the findings that stand first, how many are right, in
+// three bins (docs/diagnosis.md), and fails when fewer cases are right than before.
+func TestHeldOut(t *testing.T) {
+	files, err := filepath.Glob("testdata/heldout/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Skip("no held-out cases in testdata/heldout")
+	}
+	bins := []struct {
+		from       float64
+		n, right   int
+		confidence float64
+	}{{from: 0.3}, {from: 0.7}, {from: 0.9}}
+	hits, all := map[string]int{}, map[string]int{}
+	right, first, third := 0, 0, 0
+	for _, f := range files {
+		x, dir := unpack(t, f)
+		rep := diagnose(t, dir).Report
+		all[x.Condition]++
+		if w := judge(rep, x); w != "" {
+			t.Logf("miss %s: %s", strings.TrimPrefix(f, "testdata/heldout/"), w)
+		} else {
+			hits[x.Condition]++
+			right++
+		}
+		ok := append([]string{x.Condition}, x.Accept...)
+		if len(rep.Findings) == 0 {
+			if x.Condition == "none" {
+				first, third = first+1, third+1
+			}
+			continue
+		}
+		c := rep.Findings[0].Confidence
+		for i := len(bins) - 1; i >= 0; i-- {
+			if b := &bins[i]; c >= b.from {
+				b.n, b.confidence = b.n+1, b.confidence+c
+				if slices.Contains(ok, rep.Findings[0].ID) {
+					b.right++
+				}
+				break
+			}
+		}
+		if slices.Contains(ok, rep.Findings[0].ID) {
+			first++
+		}
+		if slices.ContainsFunc(rep.Findings[:min(3, len(rep.Findings))], func(f report.Finding) bool { return slices.Contains(ok, f.ID) }) {
+			third++
+		}
+	}
+	table(t, hits, all)
+	t.Logf("%d cases: first finding right %d, among the first three %d, everything as expected %d", len(files), first, third, right)
+	for i, b := range bins {
+		to := 1.0
+		if i+1 < len(bins) {
+			to = bins[i+1].from
+		}
+		if b.n > 0 {
+			t.Logf("confidence %.1f to %.1f: %d findings, mean confidence %.2f, right %.2f", b.from, to, b.n, b.confidence/float64(b.n), float64(b.right)/float64(b.n))
+		}
+	}
+	if right < heldOut {
+		t.Errorf("%d held-out cases are right, %d were before", right, heldOut)
+	}
 }
 
 // table prints hits of all per condition.
