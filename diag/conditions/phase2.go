@@ -942,7 +942,7 @@ var mapNoPolicy = Condition{
 		var out []Match
 		for _, e := range t.Ends {
 			var clues []Clue
-			detail, iface, mapName := "", "outside", "<map>"
+			detail, iface, mapName, lost := "", "outside", "<map>", ""
 			if x := e.withoutPolicy(); len(x) > 0 {
 				clues = append(clues, For(3.2, e.Label()+" finds no policy for traffic that should be protected", at(x...)...))
 				detail = x[0].Text
@@ -960,7 +960,18 @@ var mapNoPolicy = Condition{
 						continue
 					}
 					mapName = name
-					note, where := "crypto map "+name+" is bound to no interface", []facts.Place{m.Place}
+					note := "crypto map " + name + " is bound to no interface"
+					where, peers := entriesOfMap(c, name)
+					if len(where) == 0 {
+						where = []facts.Place{m.Place}
+					}
+					lost = " (peers " + strings.Join(peers, ", ") + ")"
+					if len(peers) == 0 {
+						lost = ""
+					}
+					if h, ok := e.egress(netip.PrefixFrom(e.Peer, max(0, e.Peer.BitLen()))); ok && e.Peer.IsValid() && h.iface != "" {
+						iface = h.iface
+					}
 					for _, b := range c.MapBindings {
 						if strings.EqualFold(b.Map, name) {
 							note = fmt.Sprintf("crypto map %s is bound and %s is another map: names are case-sensitive", b.Map, name)
@@ -972,12 +983,18 @@ var mapNoPolicy = Condition{
 					}
 					clues = append(clues, For(4.2, note, where...))
 					if detail == "" {
-						detail = note
+						detail = note + lost
 					}
 				}
 			}
 			if len(clues) == 0 {
 				continue
+			}
+			title := "Traffic on " + e.Label() + " matches no crypto map policy"
+			if mapName != "<map>" {
+				title = "Crypto map " + mapName + " on " + e.Label() + " is not in force on any interface" + lost
+			} else if x := withID(e.Events(), "713042"); len(x) > 0 && len(x[0].Addrs) > 1 {
+				title = fmt.Sprintf("Traffic from %s to %s on %s matches no crypto map policy", x[0].Addrs[0], x[0].Addrs[1], e.Label())
 			}
 			if x := withID(e.Events(), "713042"); e.phase2Up() && !(e.Config() != nil && len(x) > 0 && len(x[0].Addrs) > 1 && !e.carries(x[0].Addrs[0], x[0].Addrs[1])) {
 				clues = append(clues, Against(3.5, "IPsec SAs with the peer exist"))
@@ -987,12 +1004,26 @@ var mapNoPolicy = Condition{
 				cmds = []string{"interface " + iface, "crypto map " + mapName}
 			}
 			out = append(out, Match{Key: e.Label(), Clues: clues,
-				Title:       "Traffic on " + e.Label() + " matches no crypto map policy",
+				Title:       title,
 				Explanation: "The traffic reaches the device and no bound crypto map entry covers it: the map is not on the interface, another map is, or the access list does not name these networks. " + detail,
 				Actions:     []report.Action{advise(e, cmds, "check the crypto access list against source and destination of the message; one map per interface with several sequence numbers")}})
 		}
 		return out
 	},
+}
+
+// entriesOfMap returns the places of a map's static entries, the first ones, and their peers.
+func entriesOfMap(c *facts.Config, name string) (where []facts.Place, peers []string) {
+	for _, m := range c.MapEntries {
+		if m.Map != name || m.DynamicMap || len(where) >= 6 {
+			continue
+		}
+		where = append(where, m.Place)
+		for _, p := range m.Peers {
+			peers = append(peers, p.String())
+		}
+	}
+	return where, peers
 }
 
 // withoutPolicy returns the initiator's complaints (713042) that may be about this tunnel: an
