@@ -22,6 +22,9 @@ func All() []Condition {
 
 // join adds b's evidence to a's; a's words stand.
 func join(a, b Condition) Condition {
+	if a.Cause == "" {
+		a.Cause, a.Shows = b.Cause, b.Shows
+	}
 	first, second := a.Look, b.Look
 	a.Look = func(t *Tunnel) []Match { return append(first(t), second(t)...) }
 	for _, s := range b.SymptomOf {

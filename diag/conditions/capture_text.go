@@ -13,7 +13,10 @@ import (
 // noIKECaptureText reads what a device says of a capture that it holds: how many packets it
 // took, or which. Captures that come as packets are read in wire_path.go.
 var noIKECaptureText = Condition{
-	ID: "no-ike-in-capture", Severity: report.Minor, Reference: "Meraki: troubleshooting client VPN with packet captures, no ISAKMP traffic",
+	ID:       "no-ike-in-capture",
+	Cause:    "the capture has no packet of this tunnel",
+	Shows:    "an empty capture or other traffic only",
+	Severity: report.Minor, Reference: "Meraki: troubleshooting client VPN with packet captures, no ISAKMP traffic",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
 		for _, e := range t.Ends {

@@ -15,6 +15,8 @@ import (
 // Condition is one failure (or one healthy state) and how it is recognised.
 type Condition struct {
 	ID        string
+	Cause     string // what is wrong, in one line; docs/conditions.md is made of it and of Shows
+	Shows     string // the evidence that shows it, the strongest first
 	Severity  report.Severity
 	SymptomOf []string // ids whose symptom it is: reported inside those when they are found
 	Prefer    []string // more specific neighbours: when one of them is found too, this one yields

@@ -41,7 +41,10 @@ func (e *End) often(evs []facts.Event, many float64) float64 {
 }
 
 var antiReplay = Condition{
-	ID: "anti-replay-drop", Severity: report.Minor,
+	ID:        "anti-replay-drop",
+	Cause:     "packets arrive out of order beyond the replay window",
+	Shows:     "402119, PKT_REPLAY_ERR, REPLAY_ERROR; captures: sequence numbers reordered beyond the window",
+	Severity:  report.Minor,
 	Reference: "%ASA-4-402119 failed anti-replay checking; %CRYPTO-4-PKT_REPLAY_ERR; %IPSEC-3-REPLAY_ERROR; RFC 4303 section 3.4.3",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -91,7 +94,10 @@ func noHash(ts facts.TransformSet) bool {
 }
 
 var noIntegrity = Condition{
-	ID: "no-integrity-algorithm", Severity: report.Major,
+	ID:        "no-integrity-algorithm",
+	Cause:     "the transform set has no hash",
+	Shows:     "402130; esp-none, or a set without hmac and without GCM",
+	Severity:  report.Major,
 	Reference: "%ASA-6-402130 incorrect IPsec padding; Cisco: transform sets",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -155,7 +161,10 @@ var noIntegrity = Condition{
 }
 
 var hmacError = Condition{
-	ID: "hmac-packet-error", Severity: report.Minor,
+	ID:        "hmac-packet-error",
+	Cause:     "ESP fails its integrity check",
+	Shows:     "402120, RECVD_PKT_MAC_ERR, HMAC_ERROR, VPN_HW PACKET_ERROR; #pkts verify behind #pkts decrypt",
+	Severity:  report.Minor,
 	Reference: "%VPN_HW-4-PACKET_ERROR; %ASA-4-402120; %CRYPTO-4-RECVD_PKT_MAC_ERR; %IPSEC-3-HMAC_ERROR",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -202,7 +211,10 @@ var hmacError = Condition{
 }
 
 var duplicateRules = Condition{
-	ID: "duplicate-asp-rules", Severity: report.Critical,
+	ID:        "duplicate-asp-rules",
+	Cause:     "duplicate encrypt rules keep packets from being encrypted",
+	Shows:     "show asp table classify: two encrypt rules of one flow; SA up with encaps 0",
+	Severity:  report.Critical,
 	Reference: "Cisco: tunnels do not pass traffic when very many are configured (show asp table classify domain encrypt)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -262,7 +274,10 @@ func (e *End) ruleFits(name string) bool {
 }
 
 var expiredContext = Condition{
-	ID: "expired-vpn-context", Severity: report.Critical, Prefer: []string{"duplicate-asp-rules"},
+	ID:       "expired-vpn-context",
+	Cause:    "outbound packets hit an expired VPN context",
+	Shows:    "show asp drop: vpn-context-expired grows between two readings",
+	Severity: report.Critical, Prefer: []string{"duplicate-asp-rules"},
 	Reference: "Cisco: show asp drop, Expired VPN context (vpn-context-expired)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -311,7 +326,10 @@ var expiredContext = Condition{
 }
 
 var mapReapply = Condition{
-	ID: "crypto-map-reapply", Severity: report.Major,
+	ID:        "crypto-map-reapply",
+	Cause:     "the crypto map must be applied again",
+	Shows:     "713063; an interface address that changed; clears that did not help",
+	Severity:  report.Major,
 	Prefer:    []string{"crypto-acl-unbound", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "crypto-map-sequence", "crypto-map-no-policy", "phase1-policy-mismatch", "psk-mismatch", "peer-address-mismatch"},
 	Reference: "%ASA-3-713063 IKE Peer address not configured for destination; Cisco: remove and re-apply crypto maps",
 	Look: func(t *Tunnel) []Match {

@@ -131,7 +131,10 @@ func letsIn(l *facts.ACL, from network) bool {
 func (n network) turned() network { return network{n.dst, n.src, n.place} }
 
 var sysoptPermitVPN = Condition{
-	ID: "sysopt-permit-vpn-off", Severity: report.Critical, Prefer: []string{"vpn-filter-denies"},
+	ID:       "sysopt-permit-vpn-off",
+	Cause:    "decrypted traffic meets the interface access list",
+	Shows:    "no sysopt connection permit-vpn; 106023 for inner addresses on the outside interface",
+	Severity: report.Critical, Prefer: []string{"vpn-filter-denies"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the sysopt commands; %ASA-4-106023",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -267,7 +270,10 @@ func (e *End) filterNames() []string {
 }
 
 var vpnFilter = Condition{
-	ID: "vpn-filter-denies", Severity: report.Critical,
+	ID:        "vpn-filter-denies",
+	Cause:     "a vpn-filter denies the tunnel's traffic",
+	Shows:     "106103; the group policy's vpn-filter list without a line for the flow, or written the wrong way round",
+	Severity:  report.Critical,
 	Reference: "group-policy vpn-filter; %ASA-4-106103, %ASA-5-113030, %ASA-4-113034",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -441,7 +447,10 @@ func wordAfter(s, fixed string) string {
 }
 
 var policyConflict = Condition{
-	ID: "tunnel-group-policy-conflict", Severity: report.Critical,
+	ID:        "tunnel-group-policy-conflict",
+	Cause:     "tunnel-group and group policy allow different protocols",
+	Shows:     "713206, 751008; vpn-tunnel-protocol in the policy, its parent or the user",
+	Severity:  report.Critical,
 	Reference: "%ASA-3-713206 Tunnel Rejected: Conflicting protocols specified by tunnel-group and group-policy; %ASA-3-751008",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

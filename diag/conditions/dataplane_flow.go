@@ -141,7 +141,10 @@ func (t *Tunnel) encapsulated() ([]facts.Place, bool) {
 }
 
 var espBlockedText = Condition{
-	ID: "esp-blocked", Severity: report.Critical, SymptomOf: []string{"nat-t-disabled"},
+	ID:       "esp-blocked",
+	Cause:    "IP protocol 50 is dropped on the path",
+	Shows:    "encapsulated at both ends and decapsulated at neither; captures: ESP leaves and does not arrive while IKE passes; a list without esp",
+	Severity: report.Critical, SymptomOf: []string{"nat-t-disabled"},
 	Reference: "Cisco: unable to pass traffic through the tunnel; IP protocol 50 is a protocol, not a port",
 	Look: func(t *Tunnel) []Match {
 		if _, udp := t.encapsulated(); udp {
@@ -163,7 +166,10 @@ var espBlockedText = Condition{
 }
 
 var espUDPText = Condition{
-	ID: "esp-udp-blocked", Severity: report.Critical,
+	ID:        "esp-udp-blocked",
+	Cause:     "IKE passes on UDP 4500 and ESP in UDP does not",
+	Shows:     "captures; encaps without decaps behind NAT",
+	Severity:  report.Critical,
 	Reference: "Cisco: NAT traversal; RFC 3948",
 	Look: func(t *Tunnel) []Match {
 		where, udp := t.encapsulated()
@@ -194,7 +200,10 @@ func settingsOf(sa facts.IPsecSA) string {
 }
 
 var espOneWay = Condition{
-	ID: "esp-one-way", Severity: report.Major,
+	ID:       "esp-one-way",
+	Cause:    "traffic is protected in one direction only",
+	Shows:    "counters: decaps without encaps or encaps without decaps; captures: ESP of one SPI only",
+	Severity: report.Major,
 	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "crypto-acl-mismatch", "crypto-acl-overlap", "route-missing", "sysopt-permit-vpn-off",
 		"vpn-filter-denies", "no-return-traffic", "esp-blocked", "esp-udp-blocked", "stale-sa", "quick-mode-last-message-lost", "duplicate-asp-rules", "expired-vpn-context", "nat-t-disabled", "pool-overlaps-inside", "asymmetric-nat"},
 	Reference: "Cisco: unable to pass traffic through the tunnel (encaps 0, decaps 393)",
@@ -227,7 +236,10 @@ var espOneWay = Condition{
 }
 
 var noReturnText = Condition{
-	ID: "no-return-traffic", Severity: report.Major,
+	ID:        "no-return-traffic",
+	Cause:     "ESP arrives and the network behind does not answer",
+	Shows:     "decaps grow with encaps 0; captures: ESP one way while IKE answers",
+	Severity:  report.Major,
 	SymptomOf: []string{"no-nat-exemption", "nat-exemption-with-ports", "route-missing", "crypto-acl-mismatch", "crypto-acl-overlap", "vpn-filter-denies", "sysopt-permit-vpn-off", "duplicate-asp-rules", "quick-mode-last-message-lost"},
 	Reference: "Cisco: verify that routing is correct (hosts behind the device need a route back)",
 	Look: func(t *Tunnel) []Match {

@@ -422,7 +422,10 @@ func (e *End) translateIOS(c *facts.Config, n network) (t translation, known boo
 }
 
 var noNATExemption = Condition{
-	ID: "no-nat-exemption", Severity: report.Critical, Prefer: []string{"nat-exemption-with-ports"},
+	ID:       "no-nat-exemption",
+	Cause:    "traffic for the tunnel is translated",
+	Shows:    "305005, 305006; no nat 0, identity rule or route-map deny for the tunnel's networks, or one below the rule that catches them; packet-tracer stops at NAT; encaps 0 with decaps",
+	Severity: report.Critical, Prefer: []string{"nat-exemption-with-ports"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, NAT exemption; %ASA-3-305005, %ASA-3-305006; packet-tracer phase NAT",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -749,7 +752,10 @@ func (e *End) exemptAction(bad []network, list string) report.Action {
 }
 
 var natExemptionPorts = Condition{
-	ID: "nat-exemption-with-ports", Severity: report.Critical,
+	ID:        "nat-exemption-with-ports",
+	Cause:     "the NAT exemption list names ports",
+	Shows:     "eq or range in a list used by nat 0",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, NAT exemption (wrong example with eq 25)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -814,7 +820,10 @@ var natExemptionPorts = Condition{
 }
 
 var asymmetricNAT = Condition{
-	ID: "asymmetric-nat", Severity: report.Critical,
+	ID:        "asymmetric-nat",
+	Cause:     "forward and reverse flow match different NAT rules",
+	Shows:     "305013; packet-tracer drop rpf-check",
+	Severity:  report.Critical,
 	Reference: "%ASA-5-305013 Asymmetric NAT rules matched for forward and reverse flows; packet-tracer phase NAT rpf-check",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -869,7 +878,10 @@ var asymmetricNAT = Condition{
 }
 
 var natTDisabled = Condition{
-	ID: "nat-t-disabled", Severity: report.Critical,
+	ID:        "nat-t-disabled",
+	Cause:     "NAT traversal is off and a NAT is on the path",
+	Shows:     "305006 for protocol 50; 713172 with nothing on 4500; no crypto isakmp nat-traversal; nat-t-disable; captures: a NAT seen and native ESP follows",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable NAT-Traversal; %ASA-3-305006, %ASA-6-713172; RFC 3947",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

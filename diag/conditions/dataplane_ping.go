@@ -59,7 +59,10 @@ func (p tried) answered() bool { return p.Received > 0 }
 func (p tried) silent() bool   { return p.Sent > 0 && p.Received == 0 }
 
 var managementAccess = Condition{
-	ID: "management-access-missing", Severity: report.Minor,
+	ID:        "management-access-missing",
+	Cause:     "the inside interface cannot be reached through the tunnel",
+	Shows:     "no management-access with failing tests to the interface's own address",
+	Severity:  report.Minor,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, management-access",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -182,7 +185,10 @@ func (t *Tunnel) reached(e *End, own netip.Addr) []facts.Event {
 }
 
 var pingSource = Condition{
-	ID: "ping-source-wrong", Severity: report.Minor,
+	ID:        "ping-source-wrong",
+	Cause:     "the test ping is not interesting traffic",
+	Shows:     "an unsourced ping from the device fails, a sourced one works or none was made",
+	Severity:  report.Minor,
 	Prefer:    []string{"management-access-missing"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, test VPN connectivity properly",
 	Look: func(t *Tunnel) []Match {
@@ -279,7 +285,10 @@ func (e *End) outside(source string) bool {
 }
 
 var largeICMP = Condition{
-	ID: "large-icmp-signature", Severity: report.Minor,
+	ID:        "large-icmp-signature",
+	Cause:     "IDS signatures drop large test pings",
+	Shows:     "400023, 400024 with the test's addresses",
+	Severity:  report.Minor,
 	Reference: "%ASA-4-400024 IDS:2151 Large ICMP packet; %ASA-4-400023 IDS:2150 Fragmented ICMP traffic",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -395,7 +404,10 @@ func (t *Tunnel) sweeps() []*sweep {
 }
 
 var pmtuText = Condition{
-	ID: "pmtu-black-hole", Severity: report.Critical, Prefer: []string{"large-icmp-signature"},
+	ID:       "pmtu-black-hole",
+	Cause:    "large packets with DF vanish and no ICMP 3/4 says so",
+	Shows:    "captures by size with DF; a ping size sweep; #PMTUs rcvd 0 with send errors; small works, large hangs; an own list that denies ICMP unreachable",
+	Severity: report.Critical, Prefer: []string{"large-icmp-signature"},
 	Reference: "Cisco: unable to initiate an application after the tunnel is up (MTU/MSS); RFC 2923 section 2.1",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

@@ -35,7 +35,10 @@ func (e *End) routesWhole() (facts.Place, bool) {
 }
 
 var routeMissing = Condition{
-	ID: "route-missing", Severity: report.Critical,
+	ID:        "route-missing",
+	Cause:     "the remote network has no route, or the wrong one",
+	Shows:     "routes against the crypto list; 110002, 110003; 713258",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that routing is correct, reverse route injection; %ASA-6-110003, %ASA-6-110002, %ASA-3-713258",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -241,7 +244,10 @@ func interfacesOf(s string) (a, b string) {
 }
 
 var hairpinDisabled = Condition{
-	ID: "hairpin-disabled", Severity: report.Major,
+	ID:        "hairpin-disabled",
+	Cause:     "traffic may not leave by the interface it came in on",
+	Shows:     "no same-security-traffic permit intra-interface with denies that name one interface twice",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, hairpinning; same-security-traffic permit intra-interface; %ASA-6-110003, %ASA-3-106014",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -367,7 +373,10 @@ func (e *End) fromElsewhere(c *facts.Config, n network) (facts.Place, bool) {
 }
 
 var multicastOverIPsec = Condition{
-	ID: "multicast-over-ipsec", Severity: report.Major,
+	ID:        "multicast-over-ipsec",
+	Cause:     "multicast does not pass an ASA's tunnel",
+	Shows:     "224.0.0.0/4 in a crypto list; routing neighbours through the tunnel",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, note on multicast",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -422,7 +431,10 @@ var multicastOverIPsec = Condition{
 }
 
 var backupPeerMissing = Condition{
-	ID: "backup-peer-missing", Severity: report.Major,
+	ID:        "backup-peer-missing",
+	Cause:     "one peer only, and it does not answer while another is known",
+	Shows:     "set peer with one address beside a second headend",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, multiple backup peers",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

@@ -11,7 +11,10 @@ func health() []Condition {
 }
 
 var tunnelHealthy = Condition{
-	ID: "tunnel-healthy", Severity: report.Info, Healthy: true, Prefer: []string{"rekey-before-lifetime"},
+	ID:       "tunnel-healthy",
+	Cause:    "nothing is wrong",
+	Shows:    "SA up and counters growing both ways, or ESP both ways",
+	Severity: report.Info, Healthy: true, Prefer: []string{"rekey-before-lifetime"},
 	Reference: "Cisco: MM_ACTIVE / QM_IDLE with counters growing both ways",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -82,7 +85,10 @@ func counted(sas []facts.IPsecSA) []facts.IPsecSA {
 }
 
 var tunnelIdle = Condition{
-	ID: "tunnel-idle", Severity: report.Info, Healthy: true, Prefer: []string{"tunnel-healthy", "rekey-before-lifetime"},
+	ID:       "tunnel-idle",
+	Cause:    "the tunnel is up and nobody uses it",
+	Shows:    "counters that stand still at both ends",
+	Severity: report.Info, Healthy: true, Prefer: []string{"tunnel-healthy", "rekey-before-lifetime"},
 	Reference: "practice: counters of two readings that stand still",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

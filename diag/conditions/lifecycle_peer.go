@@ -12,7 +12,10 @@ import (
 )
 
 var lifetimeMismatch = Condition{
-	ID: "lifetime-mismatch", Severity: report.Major,
+	ID:        "lifetime-mismatch",
+	Cause:     "lifetimes differ or are too short, so rekeys collide",
+	Shows:     "713092 repeated; Reason 426; 713168; sessions that end at the shorter lifetime",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the ISAKMP lifetime; %ASA-5-713092, %ASA-5-713168; VPN Client Reason 426",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -230,7 +233,10 @@ func (e *End) probing() (on, known bool, where facts.Place) {
 var idleWords = []string{"idle", "sporadic", "sporadisch", "after a while", "nach einer weile", "pause", "inactiv", "leerlauf", "unused", "without traffic", "ohne verkehr", "lunch", "mittag", "minutes of silence", "intermittent", "de temps en temps", "de vez en cuando", "from time to time", "ab und zu", "drops"}
 
 var keepaliveMismatch = Condition{
-	ID: "keepalive-mismatch", Severity: report.Major,
+	ID:        "keepalive-mismatch",
+	Cause:     "dead-peer detection is on at one end only, or its probes are dropped",
+	Shows:     "713123, 713122; keepalive lines compared; captures: R-U-THERE without acknowledgement while other traffic passes",
+	Severity:  report.Major,
 	Prefer:    []string{"nat-mapping-lost"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable or disable ISAKMP keepalives; %ASA-3-713123, %ASA-3-713122; RFC 3706",
 	Look: func(t *Tunnel) []Match {
@@ -384,7 +390,10 @@ func (t *Tunnel) clientsLose() bool {
 }
 
 var natMappingText = Condition{
-	ID: "nat-mapping-lost", Severity: report.Major,
+	ID:        "nat-mapping-lost",
+	Cause:     "the NAT in front of one end forgot its mapping",
+	Shows:     "captures: after idling, packets to the old port vanish; keepalives rarer than the mapping lives; it comes back when the near end sends",
+	Severity:  report.Major,
 	Reference: "RFC 3948 section 4, NAT keepalive; crypto isakmp nat-traversal, crypto isakmp nat keepalive",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -522,7 +531,10 @@ func (e *End) movedSA() (facts.IKESA, facts.IKESA, bool) {
 }
 
 var peerTableStale = Condition{
-	ID: "peer-table-stale", Severity: report.Critical,
+	ID:        "peer-table-stale",
+	Cause:     "old peer entries block the new tunnel",
+	Shows:     "'Stale PeerTblEntry found', 'No SPI to identify Phase 2 SA' after a migration",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, ASA configuration migration",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

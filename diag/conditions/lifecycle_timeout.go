@@ -14,7 +14,10 @@ import (
 var timeoutWords = []string{"idle timeout", "max time exceeded", "maximum time", "idle-timeout", "session timeout", "idle timer"}
 
 var idleTimeout = Condition{
-	ID: "sa-idle-timeout", Severity: report.Major,
+	ID:        "sa-idle-timeout",
+	Cause:     "the tunnel is torn down by an idle or session timeout",
+	Shows:     "113019, 713050 or 713259 with the timeout as reason; vpn-idle-timeout, vpn-session-timeout, security-association idle-time",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, idle/session timeout; %ASA-4-113019, %ASA-5-713050, %ASA-5-713259",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -195,7 +198,10 @@ func clientTimedOut(t *Tunnel, d *facts.Device) (Match, bool) {
 var byPeerWords = []string{"peer terminate", "user requested", "peer request", "peer terminated", "receive delete", "received delete", "peer deleted"}
 
 var peerDeleted = Condition{
-	ID: "peer-deleted-sa", Severity: report.Minor,
+	ID:       "peer-deleted-sa",
+	Cause:    "the peer closed the tunnel on purpose",
+	Shows:    "713050 Peer Terminate, 113019 User Requested; captures: a delete and no new attempt",
+	Severity: report.Minor,
 	Prefer: []string{"sa-idle-timeout", "keepalive-mismatch", "lifetime-mismatch", "flows-lost-on-rekey", "user-auth-backend", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "tunnel-group-policy-conflict",
 		"aaa-timeout", "address-pool-exhausted", "pool-network-or-broadcast-address", "simultaneous-logins", "transaction-mode-v2", "threat-detection-shun"},
 	Reference: "%ASA-5-713050 Connection terminated for peer … Reason: Peer Terminate; %ASA-4-113019 Reason: User Requested",
@@ -270,7 +276,10 @@ func (t *Tunnel) anyTraffic() bool {
 const rekeyShare = 0.75
 
 var rekeyBeforeLifetime = Condition{
-	ID: "rekey-before-lifetime", Severity: report.Info, Healthy: true,
+	ID:       "rekey-before-lifetime",
+	Cause:    "the tunnel rekeys at 75 % of its lifetime, as it should",
+	Shows:    "a rekey or short break every 18 hours with lifetime 86400",
+	Severity: report.Info, Healthy: true,
 	Reference: "Cisco: VPN tunnel disconnects every 18 hours (75 % of a lifetime of 86400 s)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -393,7 +402,10 @@ func (e *End) ikeLifetime() (time.Duration, facts.Place) {
 }
 
 var flowsLost = Condition{
-	ID: "flows-lost-on-rekey", Severity: report.Major,
+	ID:        "flows-lost-on-rekey",
+	Cause:     "TCP connections die when the tunnel renegotiates",
+	Shows:     "teardowns 'Tunnel has been torn down' at each rekey without sysopt connection preserve-vpn-flows",
+	Severity:  report.Major,
 	Reference: "Cisco: traffic flow is not maintained after the tunnel is renegotiated; sysopt connection preserve-vpn-flows",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

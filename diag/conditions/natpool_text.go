@@ -85,7 +85,10 @@ var (
 )
 
 var natPoolText = Condition{
-	ID: "nat-pool-address-change", Severity: report.Critical,
+	ID:        "nat-pool-address-change",
+	Cause:     "a NAT gives UDP 4500 another public address than UDP 500",
+	Shows:     "captures: known cookies from an unknown address, unanswered; users of one carrier fail and now and then succeed",
+	Severity:  report.Critical,
 	Reference: "Topsec gateway: VPN cannot connect, diagnosed by packets (NAT pool behind a mobile carrier); RFC 4787 REQ-2 (paired pooling)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

@@ -111,7 +111,10 @@ func covers(ps []netip.Prefix, wild bool, a netip.Addr) bool {
 }
 
 var udp500Text = Condition{
-	ID: "udp-500-blocked", Severity: report.Critical,
+	ID:        "udp-500-blocked",
+	Cause:     "UDP 500 does not arrive",
+	Shows:     "captures: the first message repeats and never arrives; initiator MM_WAIT_MSG2 or AG_INIT_EXCH with nothing at the responder; 713157, 713136; a list that denies UDP 500",
+	Severity:  report.Critical,
 	Prefer:    []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
 	Look: func(t *Tunnel) []Match {
@@ -186,7 +189,10 @@ var udp500Text = Condition{
 }
 
 var udp500ReturnText = Condition{
-	ID: "udp-500-return-blocked", Severity: report.Critical, Prefer: []string{"nat-pool-address-change"},
+	ID:       "udp-500-return-blocked",
+	Cause:    "the answers from UDP 500 do not come back",
+	Shows:    "captures: the answer leaves and does not arrive; initiator MM_WAIT_MSG2 with responder MM_WAIT_MSG3",
+	Severity: report.Critical, Prefer: []string{"nat-pool-address-change"},
 	Reference: "Meraki: troubleshooting client VPN, both sides keep sending Security Association",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -217,7 +223,10 @@ var udp500ReturnText = Condition{
 }
 
 var udp4500Text = Condition{
-	ID: "udp-4500-blocked", Severity: report.Critical,
+	ID:        "udp-4500-blocked",
+	Cause:     "the exchange moves to UDP 4500 and is lost there",
+	Shows:     "captures: UDP 500 passes, the first message on 4500 does not; initiator MM_WAIT_MSG6 with responder MM_WAIT_MSG5; a list that denies UDP 4500",
+	Severity:  report.Critical,
 	Reference: "Cisco: NAT traversal ports; Meraki: key exchange repeated because UDP 4500 is dropped",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -280,7 +289,10 @@ var udp4500Text = Condition{
 }
 
 var fragmentsText = Condition{
-	ID: "path-fragments-dropped", Severity: report.Critical,
+	ID:        "path-fragments-dropped",
+	Cause:     "IP fragments of IKE or ESP are lost on the path",
+	Shows:     "captures: fragments leave and do not arrive while whole packets pass, ICMP 11/1 comes back; SA states out of step (headend MODECFG, client XAUTH); it works on another line",
+	Severity:  report.Critical,
 	Reference: "a report on Easy VPN between two ASAs whose ISP blocked ICMP and fragments",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -483,7 +495,10 @@ func vpnLine(ev facts.Event) bool {
 }
 
 var responderSilentText = Condition{
-	ID: "responder-silent", Severity: report.Critical,
+	ID:        "responder-silent",
+	Cause:     "requests arrive and nothing answers",
+	Shows:     "capture at the responder; 713191, 713276, 713235, 401004",
+	Severity:  report.Critical,
 	SymptomOf: []string{"isakmp-disabled", "isakmp-port-in-use", "peer-address-mismatch", "phase1-policy-mismatch", "ike-version-mismatch", "exchange-mode-mismatch", "connection-type-conflict", "threat-detection-shun", "low-memory"},
 	Reference: "%ASA-4-713191, %ASA-4-713276, %ASA-6-713235; Meraki: the gateway does not answer the client",
 	Look: func(t *Tunnel) []Match {
@@ -520,7 +535,10 @@ var responderSilentText = Condition{
 }
 
 var noIKEText = Condition{
-	ID: "no-ike-from-initiator", Severity: report.Major,
+	ID:       "no-ike-from-initiator",
+	Cause:    "the initiator never sends IKE",
+	Shows:    "captures without IKE from it; no SA and no attempt in the log; IOS session DOWN",
+	Severity: report.Major,
 	SymptomOf: []string{"crypto-map-no-policy", "crypto-acl-unbound", "route-missing", "isakmp-disabled", "connection-type-conflict", "ping-source-wrong", "isakmp-port-in-use", "udp-500-blocked", "dead-peer",
 		"sa-idle-timeout", "peer-deleted-sa", "responder-silent", "threat-detection-shun", "keepalive-mismatch", "no-nat-exemption"},
 	Reference: "Cisco: no sign that the tunnel works; Meraki: no ISAKMP from the client",
@@ -570,7 +588,10 @@ var noIKEText = Condition{
 }
 
 var deadPeerText = Condition{
-	ID: "dead-peer", Severity: report.Critical, Prefer: []string{"nat-mapping-lost"},
+	ID:       "dead-peer",
+	Cause:    "the peer stopped answering on every port",
+	Shows:    "713123 with nothing else from it; captures: own packets unanswered, ICMP unreachable from the path",
+	Severity: report.Critical, Prefer: []string{"nat-mapping-lost"},
 	Reference: "%ASA-3-713123 IKE lost contact with remote peer; RFC 3706",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

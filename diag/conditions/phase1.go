@@ -120,7 +120,10 @@ func (e *End) keysFor() []facts.PSK {
 }
 
 var pskMismatch = Condition{
-	ID: "psk-mismatch", Severity: report.Critical,
+	ID:        "psk-mismatch",
+	Cause:     "the pre-shared keys differ",
+	Shows:     "the keys compared; 'mismatched pre-shared key', IKMP_BAD_MESSAGE, HASH errors of clients; MM_WAIT_MSG6/5, MM_KEY_EXCH; captures: message 5 arrives and repeats",
+	Severity:  report.Critical,
 	Prefer:    []string{"peer-address-mismatch", "identity-mismatch", "certificate-rejected", "tunnel-group-policy-conflict"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
 	Look: func(t *Tunnel) []Match {
@@ -280,7 +283,10 @@ func enterKey(e *End) report.Action {
 }
 
 var ezvpnStall = Condition{
-	ID: "ezvpn-xauth-stall", Severity: report.Critical,
+	ID:       "ezvpn-xauth-stall",
+	Cause:    "an Easy VPN session is stuck and the cause cannot be told yet",
+	Shows:    "the SA state alone",
+	Severity: report.Critical,
 	SymptomOf: []string{"path-fragments-dropped", "pmtu-black-hole", "psk-mismatch", "ezvpn-user-authentication", "user-auth-backend", "aaa-timeout",
 		"address-pool-exhausted", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change"},
 	Reference: "a report on Easy VPN between two ASAs whose ISP blocked ICMP (AM_TM_INIT_XAUTH_V6C, AM_TM_INIT_MODECFG_V6H)",

@@ -16,7 +16,10 @@ func phase1Config() []Condition {
 }
 
 var peerAddressMismatch = Condition{
-	ID: "peer-address-mismatch", Severity: report.Critical,
+	ID:        "peer-address-mismatch",
+	Cause:     "peer or tunnel-group is not the address that the peer uses",
+	Shows:     "DefaultL2LGroup in an error, 713022, 713138, 713255, 713256, 751009; set peer and tunnel-group compared with the address that knocks; MM_WAIT_MSG4",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the peer IP address; tunnel group and group names",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -206,7 +209,10 @@ func fixPeer(e *End) report.Action {
 }
 
 var phase1PolicyMismatch = Condition{
-	ID: "phase1-policy-mismatch", Severity: report.Critical, Prefer: []string{"certificate-rejected", "ike-version-mismatch", "identity-mismatch", "client-proposal-unsupported"},
+	ID:       "phase1-policy-mismatch",
+	Cause:    "no IKE policy is common to both ends",
+	Shows:    "policies compared attribute by attribute; 713257 phase 1, 713048, NO_PROPOSAL_CHOSEN, IKMP_MODE_FAILURE, 750003; captures: SA answered by notify 14",
+	Severity: report.Critical, Prefer: []string{"certificate-rejected", "ike-version-mismatch", "identity-mismatch", "client-proposal-unsupported"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -328,7 +334,10 @@ func attributePlace(p facts.IKEPolicy, off []string) facts.Place {
 }
 
 var isakmpDisabled = Condition{
-	ID: "isakmp-disabled", Severity: report.Critical, Prefer: []string{"isakmp-port-in-use"},
+	ID:       "isakmp-disabled",
+	Cause:    "IKE is not enabled on the interface that faces the peer",
+	Shows:    "crypto map bound and no enable line; 'no crypto isakmp enable'; 710005 to port 500; captures: ICMP port unreachable from the responder",
+	Severity: report.Critical, Prefer: []string{"isakmp-port-in-use"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable ISAKMP; %ASA-7-710005",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -405,7 +414,10 @@ var isakmpDisabled = Condition{
 }
 
 var isakmpPortInUse = Condition{
-	ID: "isakmp-port-in-use", Severity: report.Critical,
+	ID:        "isakmp-port-in-use",
+	Cause:     "a translation owns UDP 500, so IKE could not be enabled",
+	Shows:     "'IkeReceiverInit, unable to bind to port'; a static PAT of 500 or 4500 on the interface; show xlate",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable ISAKMP (IkeReceiverInit)",
 	Look: ofDevice("isakmp-port-in-use", func(e *gateway, s *site) []Match {
 		var clues []Clue
@@ -497,7 +509,10 @@ func keyedGroups(c *facts.Config) []facts.Place {
 }
 
 var exchangeModeMismatch = Condition{
-	ID: "exchange-mode-mismatch", Severity: report.Critical,
+	ID:        "exchange-mode-mismatch",
+	Cause:     "main mode against aggressive mode",
+	Shows:     "am-disable with an aggressive client; IKMP_AG_MODE_DISABLED; captures",
+	Severity:  report.Critical,
 	Reference: "%CRYPTO-5-IKMP_AG_MODE_DISABLED; crypto isakmp am-disable; Meraki: troubleshooting client VPN",
 	Look: func(t *Tunnel) []Match {
 		var out []Match

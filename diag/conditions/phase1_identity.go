@@ -16,7 +16,10 @@ var certificateWords = []string{"certificate validation failed", "certificate ch
 	"crl fetch", "crl has expired", "unable to get crl", "failed to retrieve crl", "no suitable trustpoint", "no trust-point", "no trustpoint", "invalid signature", "certificate verification failed"}
 
 var certificateRejected = Condition{
-	ID: "certificate-rejected", Severity: report.Critical,
+	ID:        "certificate-rejected",
+	Cause:     "one end does not accept the other's certificate",
+	Shows:     "717009, 717027, 751006, 713082, IKMP_INVAL_CERT, PKI-3; captures: notify after the certificate",
+	Severity:  report.Critical,
 	Reference: "%ASA-3-717009, %ASA-3-717027, %ASA-4-751006, %CRYPTO-5-IKMP_INVAL_CERT, %PKI-3-CERTIFICATE_INVALID_EXPIRED; RFC 4945",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -85,7 +88,10 @@ var identityWords = []string{"idi not matched", "received idi", "received idr", 
 	"peer id validation failed", "id mismatch", "does not match the identity", "peer's identity", "unknown ike peer identity", "failed to match identity", "no profile found for", "profile not found", "does not match peer cert", "id_type mismatch", "ike id check"}
 
 var identityMismatch = Condition{
-	ID: "identity-mismatch", Severity: report.Critical,
+	ID:        "identity-mismatch",
+	Cause:     "the IKE identity sent is not the one expected",
+	Shows:     "crypto isakmp identity hostname against address-named groups or keys; a host name in Group; IKEv2 IDi not matched; 713906",
+	Severity:  report.Critical,
 	Prefer:    []string{"certificate-rejected"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify ISAKMP identity; crypto isakmp identity",
 	Look: func(t *Tunnel) []Match {
@@ -282,7 +288,10 @@ func (e *End) speaks() (v1, v2, known bool, where []facts.Place) {
 }
 
 var ikeVersionMismatch = Condition{
-	ID: "ike-version-mismatch", Severity: report.Critical,
+	ID:        "ike-version-mismatch",
+	Cause:     "one end speaks IKEv1, the other IKEv2",
+	Shows:     "versions compared; 752010, 752011, 752015; captures: INVALID_MAJOR_VERSION",
+	Severity:  report.Critical,
 	Reference: "%ASA-4-752010, %ASA-4-752011, %ASA-3-752015; RFC 7296 INVALID_MAJOR_VERSION",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

@@ -204,7 +204,10 @@ func named(os []offer) string {
 }
 
 var transformMismatch = Condition{
-	ID: "transform-set-mismatch", Severity: report.Critical,
+	ID:        "transform-set-mismatch",
+	Cause:     "no transform set is common to both ends",
+	Shows:     "transform sets compared; 'All IPSec SA proposals found unacceptable', 713068 (14), 713257 phase 2, error 256; captures: quick mode refused",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that the transform set matches; RFC 2408 notify 14 in quick mode",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -336,7 +339,10 @@ func groupOf(e *End, pfs string) string {
 }
 
 var pfsMismatch = Condition{
-	ID: "pfs-mismatch", Severity: report.Critical,
+	ID:        "pfs-mismatch",
+	Cause:     "PFS is on at one end only, or with another group",
+	Shows:     "set pfs compared; 'PFS mismatch', 713133; transforms agree and quick mode fails",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable or disable PFS; RFC 2409 section 5.5",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -511,7 +517,10 @@ func split(p netip.Prefix) (lo, hi netip.Prefix, ok bool) {
 }
 
 var aclMismatch = Condition{
-	ID: "crypto-acl-mismatch", Severity: report.Critical,
+	ID:        "crypto-acl-mismatch",
+	Cause:     "the crypto access lists are not mirror images",
+	Shows:     "lists compared entry by entry; 713061, 402116, 402117, 751022, error 32, TS_UNACCEPTABLE",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ACLs are correct; %ASA-4-402116, %ASA-3-713061; RFC 7296 TS_UNACCEPTABLE (38)",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -653,7 +662,10 @@ func wild(p netip.Prefix) string {
 }
 
 var aclOverlap = Condition{
-	ID: "crypto-acl-overlap", Severity: report.Critical,
+	ID:        "crypto-acl-overlap",
+	Cause:     "crypto lists of two tunnels overlap",
+	Shows:     "two entries of one map whose lists intersect; the second never encapsulates",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ACLs are correct (several tunnels)",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -772,7 +784,10 @@ func carved(c *facts.Config, acl string, n network) bool {
 }
 
 var entryIncomplete = Condition{
-	ID: "crypto-acl-unbound", Severity: report.Critical,
+	ID:        "crypto-acl-unbound",
+	Cause:     "a crypto map entry is incomplete",
+	Shows:     "no match address, peer or transform set, or a list that does not exist; 713223, 713224; 'crypto map entry is incomplete'",
+	Severity:  report.Critical,
 	Reference: "Cisco: crypto map entry incomplete; %ASA-3-713223, %ASA-3-713224",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -871,7 +886,10 @@ func (e *End) sifted() bool {
 }
 
 var mapSequence = Condition{
-	ID: "crypto-map-sequence", Severity: report.Critical,
+	ID:        "crypto-map-sequence",
+	Cause:     "a dynamic crypto map entry stands before static ones",
+	Shows:     "sequence numbers of one map; QM FSM error",
+	Severity:  report.Critical,
 	Prefer:    []string{"quick-mode-unanswered", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify crypto map sequence numbers",
 	Look: func(t *Tunnel) []Match {
@@ -936,7 +954,10 @@ func sequenceFine(e *End) Clue {
 }
 
 var mapNoPolicy = Condition{
-	ID: "crypto-map-no-policy", Severity: report.Critical,
+	ID:        "crypto-map-no-policy",
+	Cause:     "traffic matches no crypto map policy, or another map is bound",
+	Shows:     "713042; no binding, another map, or the same name in other letters",
+	Severity:  report.Critical,
 	Reference: "%ASA-4-713042 IKE Initiator unable to find policy; Cisco: crypto map names are case-sensitive",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -1063,7 +1084,10 @@ func (e *End) carriedElsewhere(c *facts.Config, a, b netip.Addr) bool {
 }
 
 var nonRoutineNotify = Condition{
-	ID: "non-routine-notify", Severity: report.Major,
+	ID:        "non-routine-notify",
+	Cause:     "the peer sent an unexpected notify",
+	Shows:     "713068 with a type that no other condition explains",
+	Severity:  report.Major,
 	SymptomOf: []string{"transform-set-mismatch", "phase1-policy-mismatch", "crypto-acl-mismatch", "pfs-mismatch", "psk-mismatch", "identity-mismatch"},
 	Reference: "%ASA-5-713068 Received non-routine Notify message",
 	Look: func(t *Tunnel) []Match {
@@ -1089,7 +1113,10 @@ var nonRoutineNotify = Condition{
 }
 
 var keyAcquireQueued = Condition{
-	ID: "key-acquire-queued", Severity: report.Major,
+	ID:       "key-acquire-queued",
+	Cause:    "phase 2 waits because phase 1 does not complete",
+	Shows:    "713219 without 713220 and PHASE 2 COMPLETED",
+	Severity: report.Major,
 	SymptomOf: []string{"phase1-policy-mismatch", "udp-500-blocked", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change", "path-fragments-dropped",
 		"psk-mismatch", "peer-address-mismatch", "identity-mismatch", "certificate-rejected", "isakmp-disabled", "ike-version-mismatch", "exchange-mode-mismatch", "dead-peer", "responder-silent", "pmtu-black-hole"},
 	Reference: "%ASA-6-713219 Queuing KEY-ACQUIRE messages to be processed when P1 SA is complete",
@@ -1116,7 +1143,10 @@ var keyAcquireQueued = Condition{
 }
 
 var keyAcquireFailed = Condition{
-	ID: "key-acquire-failed", Severity: report.Major,
+	ID:        "key-acquire-failed",
+	Cause:     "no usable crypto map or tunnel-group for a request",
+	Shows:     "752006",
+	Severity:  report.Major,
 	SymptomOf: []string{"crypto-acl-unbound", "peer-address-mismatch", "ike-version-mismatch"},
 	Reference: "%ASA-5-752006 Tunnel Manager failed to dispatch a KEY_ACQUIRE message",
 	Look: func(t *Tunnel) []Match {
@@ -1138,7 +1168,10 @@ var keyAcquireFailed = Condition{
 }
 
 var connectionType = Condition{
-	ID: "connection-type-conflict", Severity: report.Critical,
+	ID:        "connection-type-conflict",
+	Cause:     "the connection types exclude each other",
+	Shows:     "answer-only or originate-only compared; 713195, 713196",
+	Severity:  report.Critical,
 	Reference: "crypto map set connection-type; %ASA-3-713195, %ASA-3-713196",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

@@ -8,7 +8,10 @@ import (
 
 // quickModeText is quick mode (or a child exchange) without any answer, as logs and debugs show it.
 var quickModeText = Condition{
-	ID: "quick-mode-unanswered", Severity: report.Critical,
+	ID:        "quick-mode-unanswered",
+	Cause:     "the first phase 2 message gets no answer",
+	Shows:     "captures: quick mode message 1 repeats after a complete phase 1; QM_WAIT states",
+	Severity:  report.Critical,
 	SymptomOf: []string{"udp-4500-blocked", "nat-pool-address-change", "path-fragments-dropped", "pmtu-black-hole", "path-large-packets-dropped", "path-lost-midway", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
 	Reference: "Meraki: both keep sending phase 2; RFC 2409 section 5.5",
 	Look: func(t *Tunnel) []Match {

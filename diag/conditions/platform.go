@@ -33,7 +33,10 @@ var (
 )
 
 var hostLicense = Condition{
-	ID: "host-license-limit", Severity: report.Major,
+	ID:        "host-license-limit",
+	Cause:     "the licence's host limit is reached",
+	Shows:     "407001; show local-host at the limit",
+	Severity:  report.Major,
 	Reference: "%ASA-4-407001; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, license limit",
 	Look: ofDevice("host-license-limit", func(g *gateway, _ *site) []Match {
 		var clues []Clue
@@ -91,7 +94,10 @@ var hostLicense = Condition{
 }
 
 var lowMemory = Condition{
-	ID: "low-memory", Severity: report.Major, Prefer: []string{"isakmp-port-in-use"},
+	ID:       "low-memory",
+	Cause:    "the device runs short of memory",
+	Shows:    "'system is running low on memory'; 713176; show memory under 10 % free; logging queue 0",
+	Severity: report.Major, Prefer: []string{"isakmp-port-in-use"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, system is running low on memory; %ASA-3-713176",
 	Look: ofDevice("low-memory", func(g *gateway, _ *site) []Match {
 		var clues []Clue
@@ -161,7 +167,10 @@ func (e *End) printed(phrases ...string) []facts.Place {
 }
 
 var throughputLicense = Condition{
-	ID: "crypto-throughput-license", Severity: report.Major,
+	ID:        "crypto-throughput-license",
+	Cause:     "the export licence's crypto limit is reached",
+	Shows:     "CERM-4 messages; show platform cerm-information with 0 available",
+	Severity:  report.Major,
 	Reference: "%CERM-4-TX_BW_LIMIT, %CERM-4-RX_BW_LIMIT, %CERM-4-TUNNEL_LIMIT, %CERM-4-TLS_SESSION_LIMIT",
 	Look: ofDevice("crypto-throughput-license", func(g *gateway, _ *site) []Match {
 		var clues []Clue
@@ -200,7 +209,10 @@ var throughputLicense = Condition{
 }
 
 var failoverData = Condition{
-	ID: "failover-runtime-data", Severity: report.Minor,
+	ID:        "failover-runtime-data",
+	Cause:     "IPsec failover data could not be updated on the standby unit",
+	Shows:     "720012",
+	Severity:  report.Minor,
 	Reference: "%ASA-6-720012",
 	Look: ofDevice("failover-runtime-data", func(g *gateway, _ *site) []Match {
 		x := withID(g.Device.Events, "720012")
@@ -224,7 +236,10 @@ var failoverData = Condition{
 var vlanPair = regexp.MustCompile(`(?i)vlan\s*(\d+)\s+and\s+(?:vlan\s*)?(\d+)`)
 
 var trunkVLAN = Condition{
-	ID: "trunk-crypto-vlan", Severity: report.Minor,
+	ID:        "trunk-crypto-vlan",
+	Cause:     "a VLAN with a crypto connection cannot be changed on the trunk",
+	Shows:     "'Command rejected: delete crypto connection'",
+	Severity:  report.Minor,
 	Reference: "Cisco: Command rejected: delete crypto connection between VLAN x and VLAN y, first (Catalyst 6500 / 7600, IPsec VPN module)",
 	Look: ofDevice("trunk-crypto-vlan", func(g *gateway, _ *site) []Match {
 		p := at(saying(g.Device.Events, "delete crypto connection between")...)
@@ -248,7 +263,10 @@ var trunkVLAN = Condition{
 }
 
 var windowScale = Condition{
-	ID: "window-scale-drop", Severity: report.Major,
+	ID:        "window-scale-drop",
+	Cause:     "the firewall drops TCP with an invalid window scale",
+	Shows:     "FW-3-RESPONDER_WND_SCALE_INI_NO_SCALE",
+	Severity:  report.Major,
 	Reference: "%FW-3-RESPONDER_WND_SCALE_INI_NO_SCALE; RFC 7323 section 2",
 	Look: ofDevice("window-scale-drop", func(g *gateway, _ *site) []Match {
 		x := withID(g.Device.Events, "RESPONDER_WND_SCALE_INI_NO_SCALE")

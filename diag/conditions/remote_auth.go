@@ -41,7 +41,10 @@ func userOf(ev facts.Event) string {
 }
 
 var aaaTimeout = Condition{
-	ID: "aaa-timeout", Severity: report.Critical,
+	ID:        "aaa-timeout",
+	Cause:     "the AAA server answers late or not at all",
+	Shows:     "113014, 113022; show aaa-server timeouts or FAILED; captures: the XAUTH reply repeats",
+	Severity:  report.Critical,
 	Reference: "%ASA-4-113014, %ASA-2-113022, %RADIUS-4-RADIUS_DEAD; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, XAUTH with RADIUS",
 	Look: ofDevice("aaa-timeout", func(g *gateway, _ *site) []Match {
 		var clues []Clue
@@ -233,7 +236,10 @@ func quotedNames(s string) []string {
 }
 
 var userAuth = Condition{
-	ID: "user-auth-backend", Severity: report.Critical,
+	ID:        "user-auth-backend",
+	Cause:     "user authentication behind the gateway fails",
+	Shows:     "113015, 113005, 713167, 713166, 713198, 751011; Reason 413; captures: XAUTH ends after its status",
+	Severity:  report.Critical,
 	Prefer:    []string{"aaa-timeout", "simultaneous-logins", "tunnel-group-policy-conflict", "address-pool-exhausted"},
 	Reference: "%ASA-6-113005, %ASA-6-113015, %ASA-3-713167, %ASA-3-713198; Cisco VPN Client Reason 413",
 	Look: ofBundle("user-auth-backend", func(s *site) []Match {
@@ -343,7 +349,10 @@ func authSteps(g *gateway, server string, local bool) report.Action {
 }
 
 var simultaneousLogins = Condition{
-	ID: "simultaneous-logins", Severity: report.Major, Prefer: []string{"host-license-limit"},
+	ID:       "simultaneous-logins",
+	Cause:    "the limit of simultaneous sessions is reached",
+	Shows:    "113013, 713239, 113029; Reason 413 after the limit; vpn-simultaneous-logins",
+	Severity: report.Major, Prefer: []string{"host-license-limit"},
 	Reference: "%ASA-5-113013, %ASA-4-113029, %ASA-3-713239; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, more than three clients cannot connect",
 	Look: ofBundle("simultaneous-logins", func(s *site) []Match {
 		var out []Match
@@ -483,7 +492,10 @@ func limitSteps(g *gateway, grp *group) report.Action {
 }
 
 var threatShun = Condition{
-	ID: "threat-detection-shun", Severity: report.Critical,
+	ID:        "threat-detection-shun",
+	Cause:     "threat detection shuns a VPN peer",
+	Shows:     "733102, 401004 with the peer's address; show shun, show threat-detection shun",
+	Severity:  report.Critical,
 	Reference: "%ASA-4-733101, %ASA-4-733102, %ASA-4-401004; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, Reason 433",
 	Look: ofDevice("threat-detection-shun", func(g *gateway, s *site) []Match {
 		evs := g.Device.Events
@@ -598,7 +610,10 @@ func allSettings(c *facts.Config, key string) []facts.Setting {
 }
 
 var ezvpnUser = Condition{
-	ID: "ezvpn-user-authentication", Severity: report.Critical, Prefer: []string{"path-fragments-dropped", "psk-mismatch", "xauth-on-l2l-peer"},
+	ID:       "ezvpn-user-authentication",
+	Cause:    "an Easy VPN hardware client cannot pass XAUTH",
+	Shows:    "AM_TM_INIT_XAUTH at both ends with small packets passing; captures: the XAUTH request repeats and no reply comes",
+	Severity: report.Critical, Prefer: []string{"path-fragments-dropped", "psk-mismatch", "xauth-on-l2l-peer"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, ASA as Easy VPN server; AM_TM_INIT_XAUTH",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
@@ -748,7 +763,10 @@ func noStoredUser(c *facts.Config) (facts.Place, bool) {
 }
 
 var xauthL2L = Condition{
-	ID: "xauth-on-l2l-peer", Severity: report.Critical,
+	ID:        "xauth-on-l2l-peer",
+	Cause:     "a site-to-site peer is asked for XAUTH",
+	Shows:     "IOS CONF_XAUTH for a static peer; a key without no-xauth under a map with client authentication",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, disable XAUTH for L2L peers",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
@@ -816,7 +834,10 @@ var xauthL2L = Condition{
 }
 
 var transactionV2 = Condition{
-	ID: "transaction-mode-v2", Severity: report.Major,
+	ID:        "transaction-mode-v2",
+	Cause:     "the client speaks Mode Config V2, which the ASA does not",
+	Shows:     "713904 unsupported Transaction Mode v2 version",
+	Severity:  report.Major,
 	Reference: "%ASA-3-713904; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, unsupported Transaction Mode v2 version",
 	Look: ofDevice("transaction-mode-v2", func(g *gateway, _ *site) []Match {
 		x := saying(g.Device.Events, "unsupported transaction mode v2", "transaction mode v2 version")

@@ -18,7 +18,10 @@ func remoteClient() []Condition {
 }
 
 var clientNotResponding = Condition{
-	ID: "client-remote-peer-not-responding", Severity: report.Major,
+	ID:       "client-remote-peer-not-responding",
+	Cause:    "the gateway does not answer the client",
+	Shows:    "Reason 412",
+	Severity: report.Major,
 	SymptomOf: []string{"nat-t-disabled", "isakmp-disabled", "isakmp-port-in-use", "udp-500-blocked", "udp-500-return-blocked", "udp-4500-blocked", "client-ports-blocked", "exchange-mode-mismatch",
 		"nat-pool-address-change", "nat-mapping-lost", "keepalive-mismatch", "dead-peer", "threat-detection-shun", "client-data-card-windows7", "ctcp-stateful-drop", "ctcp-port-blocked", "low-memory", "psk-mismatch", "peer-address-mismatch"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, Reason 412",
@@ -67,7 +70,10 @@ func (s *site) dialled() netip.Addr {
 }
 
 var clientPortsBlocked = Condition{
-	ID: "client-ports-blocked", Severity: report.Major,
+	ID:        "client-ports-blocked",
+	Cause:     "the client's network blocks ESP and UDP",
+	Shows:     "one site fails while others work; TCP 10000 works",
+	Severity:  report.Major,
 	Prefer:    []string{"ctcp-port-blocked", "ctcp-stateful-drop", "isakmp-disabled", "exchange-mode-mismatch", "nat-pool-address-change"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, VPN client cannot connect",
 	Look: ofBundle("client-ports-blocked", func(s *site) []Match {
@@ -154,7 +160,10 @@ func ctcpPorts(c *facts.Config) (facts.Setting, bool) {
 }
 
 var clientProposal = Condition{
-	ID: "client-proposal-unsupported", Severity: report.Critical,
+	ID:        "client-proposal-unsupported",
+	Cause:     "only DES with SHA is offered to Cisco VPN Clients",
+	Shows:     "policies and transform sets of a remote-access headend",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, ISAKMP policies and transform sets: DES with SHA is not offered by the VPN client",
 	Look: ofDevice("client-proposal-unsupported", func(g *gateway, s *site) []Match {
 		c := g.Config()
@@ -231,7 +240,10 @@ var clientProposal = Condition{
 }
 
 var vaInstaller = Condition{
-	ID: "anyconnect-va-installer", Severity: report.Major,
+	ID:        "anyconnect-va-installer",
+	Cause:     "the 64-bit virtual-adapter installer cannot start",
+	Shows:     "error 0xffffffff in the client's message",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, AnyConnect 64-bit VA installer error 0xffffffff",
 	Look: ofBundle("anyconnect-va-installer", func(s *site) []Match {
 		p := at(saying(s.client, "va installer")...)
@@ -252,7 +264,10 @@ var vaInstaller = Condition{
 }
 
 var dataCardWindows7 = Condition{
-	ID: "client-data-card-windows7", Severity: report.Major,
+	ID:        "client-data-card-windows7",
+	Cause:     "Cisco VPN Client on Windows 7 with a data card",
+	Shows:     "Windows 7 and a WWAN adapter in the client log",
+	Severity:  report.Major,
 	Prefer:    []string{"nat-pool-address-change"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, VPN client on Windows 7 with a 3G data card",
 	Look: ofBundle("client-data-card-windows7", func(s *site) []Match {
@@ -303,7 +318,10 @@ var dataCardWindows7 = Condition{
 }
 
 var largePacket = Condition{
-	ID: "large-packet-to-client", Severity: report.Minor,
+	ID:        "large-packet-to-client",
+	Cause:     "packets are larger than the SSL client's MTU",
+	Shows:     "722036",
+	Severity:  report.Minor,
 	Reference: "%ASA-6-722036; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions",
 	Look: ofDevice("large-packet-to-client", func(g *gateway, s *site) []Match {
 		x := withID(g.Device.Events, "722036")
@@ -343,7 +361,10 @@ var largePacket = Condition{
 }
 
 var clientLatency = Condition{
-	ID: "client-latency", Severity: report.Major,
+	ID:        "client-latency",
+	Cause:     "VPN users see high latency",
+	Shows:     "round trip small outside and large inside the tunnel; tcpmss at default with IPsec over TCP",
+	Severity:  report.Major,
 	Prefer:    []string{"crypto-throughput-license", "low-memory", "ctcp-stateful-drop"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, latency for VPN client traffic",
 	Look: ofBundle("client-latency", func(s *site) []Match {
@@ -456,7 +477,10 @@ func toPort(text string, ports []string) bool {
 }
 
 var ctcpStateful = Condition{
-	ID: "ctcp-stateful-drop", Severity: report.Critical,
+	ID:        "ctcp-stateful-drop",
+	Cause:     "a stateful device drops IPsec over TCP after duplicate ACKs",
+	Shows:     "captures: a gap, three duplicate ACKs, no retransmission, silence; client log: IPsec over TCP up and then lost",
+	Severity:  report.Critical,
 	Reference: "Cisco: IPsec over TCP clients connect and then fail (cTCP)",
 	Look: ofBundle("ctcp-stateful-drop", func(s *site) []Match {
 		ports := s.ctcpNumbers()
@@ -539,7 +563,10 @@ var ctcpStateful = Condition{
 }
 
 var ctcpPort = Condition{
-	ID: "ctcp-port-blocked", Severity: report.Critical,
+	ID:        "ctcp-port-blocked",
+	Cause:     "the cTCP port is blocked or refused",
+	Shows:     "captures: SYN repeats or is reset; client log of IPsec over TCP",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, TCP 10000; Cisco VPN Client Reason 414",
 	Look: ofBundle("ctcp-port-blocked", func(s *site) []Match {
 		var clues []Clue

@@ -16,7 +16,10 @@ func remotePool() []Condition {
 }
 
 var poolExhausted = Condition{
-	ID: "address-pool-exhausted", Severity: report.Critical,
+	ID:        "address-pool-exhausted",
+	Cause:     "the address pool is used up",
+	Shows:     "713132, 737012, 737007, 722020; show ip local pool with 0 free; captures: mode configuration without an address",
+	Severity:  report.Critical,
 	Reference: "%ASA-3-713132, %ASA-3-722020, %ASA-5-737007, %ASA-4-737012; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, VPN pool exhausted",
 	Look: ofDevice("address-pool-exhausted", func(g *gateway, _ *site) []Match {
 		var clues []Clue
@@ -172,7 +175,10 @@ func v4(a netip.Addr) uint32 {
 }
 
 var poolNetworkAddress = Condition{
-	ID: "pool-network-or-broadcast-address", Severity: report.Minor,
+	ID:        "pool-network-or-broadcast-address",
+	Cause:     "the pool hands out a network or broadcast address",
+	Shows:     "713189; Reason 433 with such a pool",
+	Severity:  report.Minor,
 	Prefer:    []string{"threat-detection-shun", "user-auth-backend", "aaa-timeout", "transform-set-mismatch", "tunnel-group-policy-conflict", "simultaneous-logins"},
 	Reference: "%ASA-4-713189; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, Reason 433",
 	Look: ofBundle("pool-network-or-broadcast-address", func(s *site) []Match {
@@ -300,7 +306,10 @@ func touches(p *facts.Pool, n netip.Prefix) bool {
 }
 
 var poolOverlaps = Condition{
-	ID: "pool-overlaps-inside", Severity: report.Major,
+	ID:        "pool-overlaps-inside",
+	Cause:     "the client pool lies in an inside network",
+	Shows:     "pool compared with connected and routed networks; a client whose own LAN is the same",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, overlapping private networks",
 	Look: ofDevice("pool-overlaps-inside", func(g *gateway, s *site) []Match {
 		c := g.Config()

@@ -100,7 +100,10 @@ func (s *site) isGateway(a netip.Addr) bool {
 }
 
 var splitMissing = Condition{
-	ID: "split-tunnel-missing", Severity: report.Major,
+	ID:        "split-tunnel-missing",
+	Cause:     "remote users lose the Internet because all is tunnelled",
+	Shows:     "tunnelall without hairpin and NAT, with the complaint",
+	Severity:  report.Major,
 	Prefer:    []string{"split-tunnel-any"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, split tunnelling",
 	Look: ofBundle("split-tunnel-missing", func(s *site) []Match {
@@ -181,7 +184,10 @@ func (s *site) hasGroups() bool {
 }
 
 var splitAny = Condition{
-	ID: "split-tunnel-any", Severity: report.Major,
+	ID:        "split-tunnel-any",
+	Cause:     "the split-tunnel list has source any",
+	Shows:     "the list that the group policy or client group names",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, split tunnelling: access-list 140 permit ip any ... is wrong",
 	Look: ofDevice("split-tunnel-any", func(g *gateway, s *site) []Match {
 		c := g.Config()
@@ -331,7 +337,10 @@ func secured(acl *facts.ACL, n netip.Prefix) bool {
 }
 
 var splitNetwork = Condition{
-	ID: "split-tunnel-network-missing", Severity: report.Major,
+	ID:        "split-tunnel-network-missing",
+	Cause:     "the split-tunnel list lacks a needed network",
+	Shows:     "the list against the networks that users ask for; 713140; no secured route at the client",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, servers in the DMZ cannot be reached; %ASA-3-713140",
 	Look: ofBundle("split-tunnel-network-missing", func(s *site) []Match {
 		var out []Match
@@ -499,7 +508,10 @@ func splitLine(g *gateway, x *group, acl *facts.ACL, n netip.Prefix) string {
 }
 
 var dnsMissing = Condition{
-	ID: "client-dns-missing", Severity: report.Major,
+	ID:        "client-dns-missing",
+	Cause:     "remote clients get no DNS server",
+	Shows:     "group policy without dns-server; names fail while addresses work",
+	Severity:  report.Major,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, DNS for remote clients",
 	Look: ofBundle("client-dns-missing", func(s *site) []Match {
 		said := s.said.of(namesFail)
@@ -659,7 +671,10 @@ func domainOf(c *facts.Config) string {
 }
 
 var localLANBlocked = Condition{
-	ID: "local-lan-blocked", Severity: report.Minor,
+	ID:        "local-lan-blocked",
+	Cause:     "remote users cannot reach their own LAN",
+	Shows:     "tunnelall without excludespecified, with the complaint",
+	Severity:  report.Minor,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, local LAN access",
 	Look: ofBundle("local-lan-blocked", func(s *site) []Match {
 		said := s.said.of(localLAN)

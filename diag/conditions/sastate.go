@@ -48,7 +48,10 @@ func place(sa facts.IPsecSA, field string) facts.Place {
 }
 
 var staleSA = Condition{
-	ID: "stale-sa", Severity: report.Critical,
+	ID:        "stale-sa",
+	Cause:     "one end uses an SA that the other has dropped",
+	Shows:     "IKMP_NO_SA, RECVD_PKT_INV_SPI, 402114, 713117; an SA at one end only; SPIs that do not pair; captures: ESP with an ended SPI",
+	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, clear old or existing security associations; %CRYPTO-4-IKMP_NO_SA, %CRYPTO-4-RECVD_PKT_INV_SPI, %ASA-4-402114",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

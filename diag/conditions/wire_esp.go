@@ -747,7 +747,10 @@ func wireESPConditions() []Condition {
 			Look: wireLook(wireCTCPBlocked),
 		},
 		{
-			ID: "traffic-shaped-as-p2p", Severity: report.Major, Prefer: []string{"pmtu-black-hole", "path-lost-midway"}, Reference: "S0: second answer",
+			ID:       "traffic-shaped-as-p2p",
+			Cause:    "an ISP throttles the tunnel as peer-to-peer traffic",
+			Shows:    "captures: a steady ceiling or loss that begins after seconds, whatever the packet size",
+			Severity: report.Major, Prefer: []string{"pmtu-black-hole", "path-lost-midway"}, Reference: "S0: second answer",
 			Look: wireLook(wireShaped),
 		},
 	}
@@ -1377,13 +1380,16 @@ func wireHealth() []Condition {
 			}
 			return h.match
 		})},
-		{ID: "loss-but-healthy", Severity: report.Info, Healthy: true, Reference: "S3: loss is normal on the Internet", Look: wireLook(func(s *story) *Match {
-			h := s.health()
-			if h == nil || h.kind != "loss-but-healthy" {
-				return nil
-			}
-			return h.match
-		})},
+		{ID: "loss-but-healthy",
+			Cause:    "packets are lost and the tunnel comes up all the same",
+			Shows:    "captures: repeated messages, then progress to ESP both ways",
+			Severity: report.Info, Healthy: true, Reference: "S3: loss is normal on the Internet", Look: wireLook(func(s *story) *Match {
+				h := s.health()
+				if h == nil || h.kind != "loss-but-healthy" {
+					return nil
+				}
+				return h.match
+			})},
 		{ID: "tunnel-idle", Severity: report.Info, Healthy: true, Reference: "practice", Look: wireLook(func(s *story) *Match {
 			h := s.health()
 			if h == nil || h.kind != "tunnel-idle" {

@@ -701,7 +701,10 @@ func wireIKEConditions() []Condition {
 			}),
 		},
 		{
-			ID: "quick-mode-last-message-lost", Severity: report.Critical, Reference: "practice; RFC 2409 5.5",
+			ID:       "quick-mode-last-message-lost",
+			Cause:    "the third quick-mode message is lost",
+			Shows:    "captures: message 2 repeats while ESP already comes",
+			Severity: report.Critical, Reference: "practice; RFC 2409 5.5",
 			Look: wireLook(wireLastLost),
 		},
 		{

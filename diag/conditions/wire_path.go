@@ -406,7 +406,10 @@ func wirePathConditions() []Condition {
 			},
 		},
 		{
-			ID: "path-large-packets-dropped", Severity: report.Critical, Reference: "S0: misread traffic; practice",
+			ID:       "path-large-packets-dropped",
+			Cause:    "the path drops packets over a length",
+			Shows:    "captures: every message over a size is lost, none under it, without DF or fragments",
+			Severity: report.Critical, Reference: "S0: misread traffic; practice",
 			Look: wireLoss("path-large-packets-dropped", func(s *story, l *loss, w float64) *Match {
 				next := "the next message, a larger one,"
 				if l.kind != silence {
@@ -507,7 +510,10 @@ func wirePathConditions() []Condition {
 			}),
 		},
 		{
-			ID: "path-lost-midway", Severity: report.Critical, Prefer: []string{"nat-mapping-lost"}, Reference: "S0; practice",
+			ID:       "path-lost-midway",
+			Cause:    "from one moment on nothing arrives any more",
+			Shows:    "captures: everything arrives until then, both ends go on sending",
+			Severity: report.Critical, Prefer: []string{"nat-mapping-lost"}, Reference: "S0; practice",
 			Look: func(t *Tunnel) []Match {
 				out := wireLoss("path-lost-midway", func(s *story, l *loss, w float64) *Match {
 					at := l.m.At.UTC().Format("2006-01-02 15:04:05")
@@ -524,11 +530,17 @@ func wirePathConditions() []Condition {
 			Look: wireNATPool,
 		},
 		{
-			ID: "reply-from-other-address", Severity: report.Critical, Reference: "S2: destination address, warm spare; practice",
+			ID:       "reply-from-other-address",
+			Cause:    "answers come from another address than the one asked",
+			Shows:    "captures",
+			Severity: report.Critical, Reference: "S2: destination address, warm spare; practice",
 			Look: wireStrangeAnswer,
 		},
 		{
-			ID: "captures-not-comparable", Severity: report.Minor, Reference: "practice",
+			ID:       "captures-not-comparable",
+			Cause:    "the two captures are not of the same attempt",
+			Shows:    "captures with IKE and no packet in common",
+			Severity: report.Minor, Reference: "practice",
 			Look: func(t *Tunnel) []Match {
 				s := t.reading()
 				if s == nil || s.w.Comparable || !s.both() {
