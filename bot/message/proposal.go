@@ -2,6 +2,7 @@ package message
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func ProposalCard(p Proposal) Message {
 	switch p.State {
 	case approval.Proposed:
 		var s strings.Builder
-		s.WriteString("*Effect:* " + words(p.Effect, 500) + " A clear cannot be undone.")
+		s.WriteString("*Effect:* " + words(sentence(p.Effect), 500) + " A clear cannot be undone.")
 		if p.Impact != "" {
 			s.WriteString("\n*Drops now:* " + words(p.Impact, 600))
 		}
@@ -65,7 +66,11 @@ func ProposalCard(p Proposal) Message {
 				s.WriteString(" read " + Clock(p.EvidenceAge, p.Loc))
 			}
 		}
-		who := whoMay(p.Approvers)
+		approvers := p.Approvers
+		if p.FourEyes {
+			approvers = slices.DeleteFunc(slices.Clone(approvers), func(id string) bool { return id == p.Requester })
+		}
+		who := whoMay(approvers)
 		if p.FourEyes {
 			who += ", but not who asked"
 		}
@@ -79,7 +84,7 @@ func ProposalCard(p Proposal) Message {
 		approve["style"] = "danger"
 		approve["confirm"] = map[string]any{
 			"title":   plainText("Run this on "+strings.Join(devices, ", ")+"?", 100),
-			"text":    mrkdwn(words(fmt.Sprintf("%d command(s) run once, now. %s It cannot be undone.", len(p.Proposal.Commands), p.Effect), 290)),
+			"text":    mrkdwn(words(fmt.Sprintf("%d command(s) run once, now. %s It cannot be undone.", len(p.Proposal.Commands), sentence(p.Effect)), 290)),
 			"confirm": plainText("Run it now", 30),
 			"deny":    plainText("Not now", 30),
 		}
@@ -115,6 +120,15 @@ func ProposalCard(p Proposal) Message {
 		}
 	}
 	return b.done(text)
+}
+
+// sentence ends a text with a full stop.
+func sentence(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
 }
 
 // headline is the verdict: as markup and as plain words.
@@ -237,7 +251,7 @@ func RejectReason(proposal, tunnel string) View {
 		"title": plainText("Reject the repair", 24), "submit": plainText("Reject", 24), "close": plainText("Back", 24),
 		"blocks": []any{
 			section("The repair of *" + words(tunnel, 100) + "* will not run."),
-			Block{"type": "input", "block_id": "reason", "optional": true, "label": plainText("Why? (optional, everybody reads it)", 150),
+			Block{"type": "input", "block_id": "reason", "optional": true, "label": plainText("Why? Everybody reads it.", 150),
 				"element": map[string]any{"type": "plain_text_input", "action_id": "reason", "multiline": true, "max_length": 500}},
 		},
 	}

@@ -245,7 +245,11 @@ func Verdict(r Run) Message {
 	}
 	notUsed(&b, r.Report.Errors)
 	if r.Files > 0 {
-		b.add(context(fmt.Sprintf("%d files and all evidence stand in the thread", r.Files)))
+		files := fmt.Sprintf("%d files", r.Files)
+		if r.Files == 1 {
+			files = "1 file"
+		}
+		b.add(context("all evidence and " + files + " stand in the thread"))
 	}
 	return b.done(fmt.Sprintf("%s: %s (%s, confidence %d %%, tunnel %s)", r.Tunnel, f.Title, f.Severity, int(f.Confidence*100+0.5), state))
 }

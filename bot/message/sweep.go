@@ -170,9 +170,12 @@ func Digest(rows []Row, lines []string, head string, since, now time.Time, loc *
 func Home(bad []Row, total int, mine []PendingRow, waiting int, channel string, swept, now time.Time, loc *time.Location) View {
 	var b builder
 	b.add(section(fmt.Sprintf("*Tunnels that need attention: %d of %d*", len(bad), total)))
-	if len(bad) == 0 {
+	switch {
+	case swept.IsZero():
+		b.add(section("⚪ not known: no sweep has looked at them yet"))
+	case len(bad) == 0:
 		b.add(section("🟢 none"))
-	} else {
+	default:
 		table(&b, bad, now, 60)
 	}
 	b.add(divider())

@@ -53,6 +53,10 @@ func TestDemo(t *testing.T) {
 	p.command("/vpn diagnose london-pap")
 	p.waitFor("the lost fragments", 90*time.Second, "london-pap", "fragments", "AM_TM_INIT_MODECFG_V6H", "AM_TM_INIT_XAUTH_V6C", "packet")
 	p.shot("1-london-pap")
+	p.do("open the thread with the ladder diagram", chromedp.WaitVisible(`[data-testid=open-thread]`), chromedp.Click(`[data-testid=open-thread]`), chromedp.WaitVisible(`[data-testid=thread] [data-testid=file-image]`),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector('[data-testid=thread] [data-testid=file-image]').scrollIntoView({block: 'center'})`))
+	p.shot("1-thread")
+	p.do("close the thread", chromedp.Click(`[data-testid=thread-close]`), chromedp.WaitNotVisible(`[data-testid=thread]`))
 
 	p.command("/vpn diagnose london-lima")
 	p.waitFor("the proposal", 60*time.Second, "stale SA", "clear crypto isakmp sa 203.0.113.26")
@@ -65,10 +69,22 @@ func TestDemo(t *testing.T) {
 
 	p.do("become Boris", chromedp.Evaluate[chromedp.Void](`{const s=document.querySelector('[data-testid=user-switch]'); s.value="U000BORIS"; s.dispatchEvent(new Event('change'))}`),
 		chromedp.WaitReady(`body[data-user=U000BORIS]`), chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
+	p.do("the modal for a reason", chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll('[data-action-id="approval.reject"]')].pop().click()`), chromedp.WaitVisible(`[data-testid=modal] textarea`))
+	p.shot("3-reason")
+	p.do("close it", chromedp.Click(`[data-testid=modal-close]`), chromedp.WaitNotVisible(`[data-testid=modal]`))
+	p.do("App Home", chromedp.Click(`[data-testid=app-home]`), chromedp.WaitVisible(`[data-testid=home] .block`))
+	p.shot("3-home")
+	p.do("back to the channel", chromedp.Click(`[data-testid=channel]`), chromedp.WaitVisible(`[data-action-id="approval.approve"]`))
 	p.approve()
 	p.waitFor("the repair that is watched", 60*time.Second, "is up again", "watched for 1m0s")
 	p.waitFor("the verified repair", 120*time.Second, "repaired", "verified up", "Verification")
 	p.shot("4-verified")
+	p.command("/vpn history")
+	p.do("the modal that asks which tunnel", chromedp.WaitVisible(`[data-testid=modal] select`))
+	p.shot("5-which-tunnel")
+	p.do("choose one", chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-testid=modal] select").value="london-lima"; undefined`), chromedp.Click(`[data-testid=modal-submit]`), chromedp.WaitNotVisible(`[data-testid=modal]`))
+	p.waitFor("the history", 30*time.Second, "london-lima – history", "repair succeeded, helped")
+	p.shot("5-history")
 
 	cancel()
 	select {
@@ -142,7 +158,7 @@ func (p *demoPage) shot(name string) {
 
 func (p *demoPage) command(line string) {
 	p.t.Helper()
-	p.do(line, chromedp.SendKeys(`[data-testid=composer]`, line+"\n"))
+	p.do(line, chromedp.Click(`[data-testid=composer]`), chromedp.SendKeys(`[data-testid=composer]`, line+"\n"))
 }
 
 // approve presses the newest proposal's button and says yes to its confirmation.
