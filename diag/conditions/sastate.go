@@ -72,7 +72,7 @@ var staleSA = Condition{
 					clues = append(clues, Against(3, "a neighbour of that address has just begun: the message is of another attempt", at(ps[0].first)...))
 				}
 			}
-			if e.stranger() {
+			if len(clues) > 0 && e.stranger() {
 				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
 			}
 			if x := named(withID(evs, "RECVD_PKT_INV_SPI", "402114")); len(x) > 1 {
