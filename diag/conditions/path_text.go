@@ -37,7 +37,7 @@ func (t *Tunnel) denied(proto string, ports ...string) []facts.Event {
 			continue
 		}
 		for _, ev := range d.Events {
-			if len(ev.Addrs) > 1 && drops(ev, proto, ports...) && slices.ContainsFunc(ev.Addrs, e.Known) && slices.ContainsFunc(ev.Addrs, e.Mine) {
+			if len(ev.Addrs) > 1 && drops(ev, proto, ports...) && (slices.ContainsFunc(ev.Addrs, e.Known) || !e.Own.IsValid()) && slices.ContainsFunc(ev.Addrs, e.Mine) {
 				out = append(out, ev)
 			}
 		}
@@ -149,6 +149,9 @@ var udp500Text = Condition{
 					on500 = append(on500, ev)
 				}
 			}
+			if o := t.Other(e); o != nil && len(on500) > 0 && len(o.IKE()) > 0 {
+				clues = append(clues, Against(3, o.Label()+" got the first message", placesOf(o.IKE())...))
+			}
 			if len(on500) > 0 {
 				w := 1.6
 				if o := t.Other(e); o != nil && o.Device.Config != nil && len(o.Device.Events) > 0 && len(o.IKE()) == 0 && !slices.ContainsFunc(o.Events(), func(ev facts.Event) bool { return o.Names(ev) && vpnLine(ev) }) {
@@ -208,6 +211,21 @@ var udp500ReturnText = Condition{
 			if x := saying(withID(e.Events(), "713136"), "msg3"); len(x) > 0 {
 				clues = append(clues, For(1.6, "the negotiation timed out at message 3", at(x...)...))
 			}
+			for _, sa := range e.IKE() {
+				if sa.Version != 2 || IsUp(sa) || sa.Role != "responder" || sa.RemotePort == 4500 {
+					continue
+				}
+				clues = append(clues, For(1.2, e.Label()+" answered IKE_SA_INIT and got nothing further", saPlace(sa)))
+				if x := saying(e.Events(), "retransmitting packet"); len(x) > 0 {
+					clues = append(clues, For(1, e.Label()+" answers each copy of the request again", at(x...)...))
+				}
+				if o := t.Other(e); o != nil {
+					if x := saying(withID(o.Events(), "750003"), "maximum number of retrans"); len(x) > 0 && x[0].PeerPort != 4500 {
+						clues = append(clues, For(2.4, o.Label()+" gets no answer on UDP 500", at(x...)...))
+					}
+				}
+				break
+			}
 		}
 		if len(clues) == 0 {
 			return nil
@@ -242,6 +260,14 @@ var udp4500Text = Condition{
 			}
 			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 && x[0].PeerPort == 4500 {
 				clues = append(clues, For(2.4, e.Label()+" gets no answer on UDP 4500 (IKE_AUTH)", at(x...)...))
+			}
+			if sent := saying(evs, "my_port 4500"); len(sent) > 1 {
+				if x := saying(evs, "dport 4500"); len(x) == 0 {
+					clues = append(clues, For(2.4, e.Label()+" sends on UDP 4500 again and again and gets nothing there", at(sent...)...))
+					if y := saying(evs, "duplicate of a previous packet"); len(y) > 0 {
+						clues = append(clues, For(0.8, "the peer repeats its message on UDP 500: it did not get ours", at(y...)...))
+					}
+				}
 			}
 			for _, sa := range e.IKE() {
 				if sa.Version == 2 && !IsUp(sa) && sa.RemotePort == 4500 {

@@ -530,6 +530,12 @@ var exchangeModeMismatch = Condition{
 				seen = append(seen, placesOf(x)...)
 			}
 		}
+		if x := t.said("aggressive mode not supported", "rejected aggressive mode", "aggressive mode request rejected", "aggressive mode is not supported", "aggressive mode disabled"); len(x) > 0 {
+			out = append(out, Match{Key: "note", Clues: []Clue{For(4.2, "the gateway's event log says so", x...)},
+				Title:       "The gateway refuses aggressive mode and its client starts with it",
+				Explanation: "A client with a group name and key starts in aggressive mode, and this gateway takes main mode only (Meraki MX 15 and later): " + x[0].Text,
+				Actions:     []report.Action{advise(nil, nil, "let the client use main mode, L2TP with main mode, certificates, or IKEv2")}})
+		}
 		for _, e := range t.Ends {
 			var clues []Clue
 			if x := saying(e.Events(), "aggressive mode disabled", "aggressive mode is disabled", "aggressive mode not supported", "aggressive mode connections are disabled"); len(x) > 0 {

@@ -241,6 +241,11 @@ func (e *End) speaks() (v1, v2, known bool, where []facts.Place) {
 		default:
 			where = append(where, place2(m, "transform"))
 		}
+		if p, ok := m.Places["profile"]; ok {
+			where = append(where, p)
+		} else if k := e.keysFor(); e.isIOS() && len(k) > 0 {
+			where = append(where, k[0].Place)
+		}
 	}
 	if e.isIOS() {
 		for _, i := range c.Interfaces {
