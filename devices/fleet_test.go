@@ -26,6 +26,12 @@ import (
 var keys string
 
 func TestMain(m *testing.M) {
+	if args := os.Getenv(benchLab); args != "" {
+		if err := serveBenchLab(args); err != nil {
+			panic(err)
+		}
+		return
+	}
 	dir, err := os.MkdirTemp("", "vpnbot-devices")
 	if err != nil {
 		panic(err)
@@ -57,6 +63,18 @@ type bench struct {
 
 var secretFile = regexp.MustCompile(`\$\{file:([^}]+)\}`)
 
+// withSecrets reads the files that a configuration names.
+func withSecrets(t testing.TB, text string) string {
+	t.Helper()
+	return secretFile.ReplaceAllStringFunc(text, func(m string) string {
+		b, err := os.ReadFile(secretFile.FindStringSubmatch(m)[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimRight(string(b), "\n")
+	})
+}
+
 func newBench(t testing.TB, change ...func(*inventory.Config)) *bench {
 	t.Helper()
 	return newBenchWith(t, emulator.Options{Dir: t.TempDir()}, change...)
@@ -72,13 +90,7 @@ func newBenchWith(t testing.TB, o emulator.Options, change ...func(*inventory.Co
 		t.Fatal(err)
 	}
 	t.Cleanup(lab.Close)
-	text := secretFile.ReplaceAllStringFunc(lab.ConfigYAML(), func(m string) string {
-		b, err := os.ReadFile(secretFile.FindStringSubmatch(m)[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimRight(string(b), "\n")
-	})
+	text := withSecrets(t, lab.ConfigYAML())
 	b := &bench{lab: lab, gate: &gate{open: map[string]int{}}, book: &journal{lent: map[int64]command.Lent{}}}
 	b.conf.SSH = inventory.Defaults()
 	if err := yaml.UnmarshalWithOptions([]byte(text), &b.conf, yaml.Strict()); err != nil {
