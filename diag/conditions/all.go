@@ -1,6 +1,9 @@
 package conditions
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+)
 
 // All returns every condition the engine weighs. A failure that both text and packets can
 // show stands in both families under one id: the values are joined, so that one finding
@@ -17,8 +20,23 @@ func All() []Condition {
 			out[i] = join(out[i], c)
 		}
 	}
+	for i := range out {
+		out[i].Reference = numbered.ReplaceAllStringFunc(out[i].Reference, func(s string) string { return sources[s] })
+	}
 	return out
 }
+
+// sources are the documents that references name by number, in words.
+var (
+	sources = map[string]string{
+		"S0": "an Easy VPN outage between two ASAs whose ISP blocked ICMP",
+		"S1": "Cisco, most common IPsec L2L and remote access VPN troubleshooting solutions",
+		"S2": "Meraki, troubleshooting client VPN with packet captures",
+		"S3": "Cisco, IPsec over TCP clients connect and then fail",
+		"S4": "Topsec, VPN cannot connect behind a mobile carrier's NAT pool",
+	}
+	numbered = regexp.MustCompile(`\bS[0-4]\b`)
+)
 
 // join adds b's evidence to a's; a's words stand.
 func join(a, b Condition) Condition {
@@ -26,6 +44,9 @@ func join(a, b Condition) Condition {
 		a.Cause, a.Shows = b.Cause, b.Shows
 	}
 	first, second := a.Look, b.Look
+	if len(b.Reference) > len(a.Reference) { // the one with message ids
+		a.Reference = b.Reference
+	}
 	a.Look = func(t *Tunnel) []Match { return append(first(t), second(t)...) }
 	for _, s := range b.SymptomOf {
 		if !slices.Contains(a.SymptomOf, s) {

@@ -103,9 +103,23 @@ func (x *Index) event(i int, ev *facts.Event) {
 	if g, err := netip.ParseAddr(ev.Group); err == nil {
 		file(g)
 	}
-	if !named {
+	if !named && !traffic(ev) {
 		x.events.add(i, netip.Addr{})
 	}
+}
+
+// traffic tells whether a log line is only about connections and logins that pass through or
+// to a firewall. They are most of every log; without a peer in them they are no evidence
+// about a tunnel. Conditions that need them look at the device's events.
+func traffic(ev *facts.Event) bool {
+	if ev.Kind != "asa" || len(ev.ID) != 6 {
+		return false
+	}
+	switch ev.ID[:3] {
+	case "302", "303", "304", "605", "609", "111", "725", "411":
+		return true
+	}
+	return ev.ID == "305011" || ev.ID == "305012" || ev.ID == "106015" || ev.ID == "611101"
 }
 
 // pick merges what is filed under some addresses, in the order of the list.

@@ -114,7 +114,7 @@ func withID(evs []facts.Event, ids ...string) []facts.Event {
 	var out []facts.Event
 	for _, ev := range evs {
 		for _, id := range ids {
-			if ev.ID == id || strings.HasSuffix(ev.ID, "-"+id) {
+			if ev.ID == id || len(ev.ID) > len(id) && ev.ID[len(ev.ID)-len(id)-1] == '-' && strings.HasSuffix(ev.ID, id) {
 				out = append(out, ev)
 				break
 			}

@@ -696,7 +696,7 @@ var localLANBlocked = Condition{
 				if !x.used && len(g.groups) > 1 {
 					continue
 				}
-				mode, list, place, _ := x.split()
+				mode, list, place, explicit := x.split()
 				clues := slices.Clone(base)
 				acl := g.Config().ACL(list)
 				tick := "client: allow local LAN access must be ticked"
@@ -720,7 +720,10 @@ var localLANBlocked = Condition{
 					how = "excludespecified without a list"
 					clues = append(clues, For(1.4, how, place))
 				case mode == tunnelAll:
-					how = "everything is tunnelled (tunnelall)"
+					how = "everything is tunnelled, which is the default"
+					if explicit {
+						how = "everything is tunnelled (tunnelall)"
+					}
 					clues = append(clues, For(1.6, how, place))
 				case acl != nil && wideList(acl):
 					how = "the split list " + list + " covers private networks as a whole, the user's own among them"

@@ -1,6 +1,8 @@
 package conditions
 
 import (
+	"slices"
+
 	"vpnbot/diag/facts"
 )
 
@@ -51,7 +53,7 @@ func ofDevice(id string, look func(*gateway, *site) []Match) func(*Tunnel) []Mat
 // ofBundle makes a Look that concerns the bundle as a whole: clients and what people wrote.
 func ofBundle(id string, look func(*site) []Match) func(*Tunnel) []Match {
 	return func(t *Tunnel) []Match {
-		return t.once(id, nil, func() []Match { return wide(look(t.everything())) })
+		return slices.Clip(t.once(id, nil, func() []Match { return wide(look(t.everything())) }))
 	}
 }
 
