@@ -38,3 +38,11 @@ echo "go build (static)"
 CGO_ENABLED=0 go build -o /dev/null ./cmd/vpnbot
 echo "go test -race"
 go test -race -timeout 20m ./... "$@"
+
+# Every parser of foreign bytes is fuzzed for a moment; its kept corpus ran with the tests.
+echo "fuzzing, ${FUZZTIME:=10s} each"
+grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
+	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "$(dirname "$file")"
+	done
+done
