@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -209,7 +210,7 @@ var espOneWay = Condition{
 	Reference: "Cisco: unable to pass traffic through the tunnel (encaps 0, decaps 393)",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
-		side := ""
+		side, what := "", ""
 		for _, e := range t.Ends {
 			f := e.counters()
 			if !f.ok {
@@ -222,12 +223,22 @@ var espOneWay = Condition{
 			case f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1:
 				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
 				side = e.PeerLabel()
+			default:
+				// Another pair of networks of the same peer may stand while the busiest one flows.
+				if sa, ok := e.lame(); ok {
+					side = e.Label()
+					if sa.Decaps == 0 {
+						side = e.PeerLabel()
+					}
+					what = fmt.Sprintf(" (%s to %s)", sa.LocalID.Prefix, sa.RemoteID.Prefix)
+					clues = append(clues, For(2.2, fmt.Sprintf("packets between %s and %s are counted in one direction only", sa.LocalID.Prefix, sa.RemoteID.Prefix), place(sa, "encaps"), place(sa, "decaps")))
+				}
 			}
 		}
 		if len(clues) == 0 {
 			return nil
 		}
-		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + " is protected in one direction only; " + side + " is silent",
+		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + what + " is protected in one direction only; " + side + " is silent",
 			Explanation: "The tunnel is up and counts packets one way. The silent side does not send into the tunnel: routing, NAT exemption, crypto access list or the hosts behind it; or what it sends is lost.",
 			Actions: []report.Action{advise(nil, nil, "check NAT exemption and crypto ACL on the silent side", "check routing towards the outside interface there", "check sysopt connection permit-vpn",
 				"packet-tracer from the silent side says which step drops it")},
@@ -288,6 +299,22 @@ var noReturnText = Condition{
 			Explanation: "ESP arrives at " + side + " and is decrypted, and nothing is encrypted the other way: the hosts behind it do not answer, or their answers do not come to this device (default gateway, host firewall).",
 			Actions:     []report.Action{advise(nil, nil, "ping from the inside interface of "+side, "check default gateway and firewall of the hosts behind it")}}}
 	},
+}
+
+// lame finds a pair of networks with packets in one direction only, beside pairs that flow.
+func (e *End) lame() (facts.IPsecSA, bool) {
+	for _, sa := range e.IPsec() {
+		if oneWay(sa) || !sa.LocalID.Prefix.IsValid() || !sa.RemoteID.Prefix.IsValid() || len(sa.SPIOut) == 0 {
+			continue
+		}
+		if sa.Encaps == 0 && sa.Decaps >= 50 || sa.Decaps == 0 && sa.Encaps >= 50 {
+			if last, ok := e.saOf(network{src: sa.LocalID.Prefix.Masked(), dst: sa.RemoteID.Prefix.Masked()}); ok && (last.Encaps == 0) == (last.Decaps == 0) {
+				continue // a later reading has both
+			}
+			return sa, true
+		}
+	}
+	return facts.IPsecSA{}, false
 }
 
 // unanswered finds, in a capture's list of packets, requests from the far network to a host
