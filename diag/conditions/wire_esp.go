@@ -83,6 +83,8 @@ func (s *story) log() []wpkt {
 					switch {
 					case v == rv:
 						p.arrived = 1
+					case rv != nil && !rv.Ran(p.at):
+						p.arrived = -1
 					case lost[q.Seq]:
 						p.arrived = 0
 						p.sure = rv != nil && rv.After(p.at.Add(time.Second))
@@ -92,6 +94,15 @@ func (s *story) log() []wpkt {
 						p.arrived = 0
 					}
 					out = append(out, p)
+				}
+			}
+			// What left while the sender's capture did not run, the receiver's has.
+			if y := f.Seen[1-from]; v == sv && y != nil && rv != nil {
+				for i := range y.Sample {
+					q := &y.Sample[i]
+					if at := q.Time.Add(rv.Offset); !sv.Ran(at) {
+						out = append(out, wpkt{at: at, from: from, esp: true, size: q.Length, df: q.DF, frag: q.Pieces > 0, arrived: 1, place: espPlace(rv, y, q, "")})
+					}
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -640,16 +641,16 @@ func wireNATPool(t *Tunnel) []Match {
 		return nil
 	}
 	// What the answering end sees.
-	if first, last, ok := s.moved(s.ini); ok && s.at(s.res) && s.stop.kind != refusal && s.ignored() {
+	if a, first, last, ok := s.resettled(); ok && s.at(s.res) && s.stop.kind != refusal && s.ignored() {
 		v := s.w.Ends[s.res].View
-		a, b := first.Rcvd().Src, last.Rcvd().Src
+		b := last.Rcvd().Src
 		var moved []facts.Place
 		for _, m := range s.a.Msgs {
 			if m.From == s.ini && m.Rcvd() != nil && m.Rcvd().Src.Addr() == b.Addr() && len(moved) < 6 {
 				moved = append(moved, wirePlace(v, m.Rcvd(), "same cookies, another address"))
 			}
 		}
-		cs := []Clue{For(6, fmt.Sprintf("the same cookies arrive from %v and then from %v", a, b), append([]facts.Place{wirePlace(v, first.Rcvd(), "the first address")}, moved...)...)}
+		cs := []Clue{For(6, fmt.Sprintf("the same cookies arrive from %v and then from %v", a, b), append([]facts.Place{wirePlace(v, first, "the first address")}, moved...)...)}
 		for _, step := range []string{"AM2", "MM4"} {
 			if u := s.unit(step); u != nil && len(u.Msgs) > 1 {
 				cs = append(cs, For(0.5, fmt.Sprintf("%s is sent again to the old address", step), s.sentPlaces(u, "to the old address")...))
@@ -687,16 +688,43 @@ func wireNATPool(t *Tunnel) []Match {
 // ignored tells whether the initiator's address moved within the attempt and the
 // responder did not go on after it: copies of old answers and notifies are no progress.
 func (s *story) ignored() bool {
-	_, moved, ok := s.moved(s.ini)
+	_, _, moved, ok := s.resettled()
 	if !ok {
 		return false
 	}
 	for _, m := range s.a.Msgs {
-		if m.From == s.res && m.Seq > moved.Seq && m.Copy == 0 && m.DuplicateOf < 0 && !infoMsg(m) {
+		// A capture that began late has a copy of an old answer as the first of its kind.
+		old := m.Step < moved.Step && (m.Step == "AM2" || m.Step == "MM2" || m.Step == "MM4")
+		if m.From == s.res && m.Seq > moved.Seq && m.Copy == 0 && m.DuplicateOf < 0 && !infoMsg(m) && !old {
 			return false
 		}
 	}
 	return true
+}
+
+// resettled tells whether the initiator moved to another address: by its own messages, or
+// by those of the responder, which go on to an address that nothing comes from any more
+// (a capture that began late). It gives the old address, a message that shows it, and the
+// first from the new one.
+func (s *story) resettled() (old netip.AddrPort, shows *facts.Message, moved *path.Msg, ok bool) {
+	if first, last, ok := s.moved(s.ini); ok {
+		return first.Rcvd().Src, first.Rcvd(), last, true
+	}
+	from := map[netip.Addr]bool{}
+	for _, m := range s.a.Msgs {
+		if m.From == s.ini && m.Rcvd() != nil {
+			from[m.Rcvd().Src.Addr()] = true
+			if moved == nil {
+				moved = m
+			}
+		}
+	}
+	for _, m := range s.a.Msgs {
+		if x := m.Sent(); m.From == s.res && x != nil && moved != nil && (m.Step == "AM2" || m.Step == "MM2" || m.Step == "MM4") && !from[x.Dst.Addr()] {
+			return x.Dst, x, moved, moved.Step > m.Step
+		}
+	}
+	return old, nil, nil, false
 }
 
 func infoMsg(m *path.Msg) bool { return m.Exchange == 5 || m.Exchange == 37 }

@@ -507,7 +507,7 @@ func wirePlace(v *path.View, m *facts.Message, what string) facts.Place {
 		}
 	default:
 		txt += fmt.Sprintf(", UDP %d→%d, %d bytes", m.Src.Port(), m.Dst.Port(), m.IPLength)
-		if m.DF && m.IPLength > 1000 {
+		if m.DF && m.IPLength > 1000 && m.Src.Addr().Is4() {
 			txt += " with DF"
 		}
 	}
@@ -636,7 +636,7 @@ func espPlace(v *path.View, f *facts.ESPFlow, p *facts.ESPPacket, what string) f
 		kind = fmt.Sprintf("ESP in UDP %d→%d", f.Src.Port(), f.Dst.Port())
 	}
 	df := ""
-	if p.DF && p.Length > 1000 {
+	if p.DF && p.Length > 1000 && f.Src.Addr().Is4() {
 		df = " with DF"
 	}
 	txt := fmt.Sprintf("%s %v→%v %s, SPI %s, sequence %d, %d bytes%s, IP id %d", stamp(t), f.Src.Addr(), f.Dst.Addr(), kind, path.Hex(f.SPI), p.Seq, p.Length, df, p.IPID)

@@ -128,7 +128,7 @@ type Message struct {
 	// Of the (first) IP packet.
 	IPLength int // bytes of the IP packet on the wire; with fragments, of the datagram put together
 	IPID     uint16
-	DF       bool
+	DF       bool // or IPv6, which no router cuts
 	TTL      uint8
 	DSCP     uint8
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"vpnbot/diag/facts"
 )
@@ -39,8 +40,33 @@ type tcpConn struct {
 	at          int
 	left        int
 	seqs        [2]map[uint32]bool // sequence numbers with data, by side
+	mark        [2]segmentMark
 	ack         [2]uint32
 	acked       [2]bool
+}
+
+// segmentMark is what tells a segment seen twice from one sent twice.
+type segmentMark struct {
+	seq, ack uint32
+	length   int
+	id       uint16
+	flags    uint8
+	ts       int64
+}
+
+// doubled tells whether a segment is the last one of its side once more: doubled by the
+// network or seen on two interfaces. One sent again has another IP id.
+func (c *tcpConn) doubled(s *facts.CTCPSegment, side int) bool {
+	m := segmentMark{s.Seq, s.Ack, s.Length, s.IPID, s.Flags, s.Time.UnixNano()}
+	o := c.mark[side]
+	c.mark[side] = m
+	within := duplicateWithin
+	if m.id == 0 {
+		within = time.Millisecond // acknowledgements of a hole come close together too
+	}
+	gap := time.Duration(m.ts - o.ts)
+	m.ts, o.ts = 0, 0
+	return m == o && gap >= 0 && gap <= within
 }
 
 // Cisco's IPsec over TCP puts one datagram in each segment: a UDP header and IKE, or ESP,
@@ -147,7 +173,14 @@ func (f *follower) tcpSegment(p *ipPacket) {
 	if n > 0 && len(payload) >= n {
 		s.Hash = hash64(payload[:n])
 	}
-	c.count(&s, fromClient)
+	side := 0
+	if !fromClient {
+		side = 1
+	}
+	if c.doubled(&s, side) {
+		return
+	}
+	c.count(&s, side)
 	c.keep(s)
 	if !c.Content {
 		return
@@ -161,17 +194,13 @@ func (f *follower) tcpSegment(p *ipPacket) {
 }
 
 // count names a segment and notes repeats.
-func (c *tcpConn) count(s *facts.CTCPSegment, fromClient bool) {
-	side := 0
-	if !fromClient {
-		side = 1
-	}
+func (c *tcpConn) count(s *facts.CTCPSegment, side int) {
 	switch {
 	case s.Flags&tcpRST != 0:
 		s.Label = "RST"
 		if c.ResetBy == "" {
 			c.ResetBy, c.ResetPacket = "server", s.Packet
-			if fromClient {
+			if side == 0 {
 				c.ResetBy = "client"
 			}
 		}

@@ -134,9 +134,12 @@ func (fl *flow) packet(p *ipPacket, seq uint32) {
 	fl.LastPacket = p.n
 	fl.Bytes += int64(p.total)
 	fl.first, fl.last = min(fl.first, p.ts), max(fl.last, p.ts)
-	fl.number(seq, p.ts)
+	if fl.number(seq, p.ts) {
+		fl.rate(p)
+		return // seen before: doubled by the network, or by a tap on two interfaces
+	}
 	fl.size(p)
-	x := sample{ts: p.ts, packet: uint32(p.n), seq: seq, length: uint32(p.total), id: uint16(p.id), dscp: p.dscp, df: p.df && !p.v6}
+	x := sample{ts: p.ts, packet: uint32(p.n), seq: seq, length: uint32(p.total), id: uint16(p.id), dscp: p.dscp, df: p.df}
 	if p.frag != nil {
 		x.pieces = uint8(min(len(p.frag.frags), 255))
 		x.incomplete = !p.frag.complete()
@@ -156,24 +159,24 @@ func (fl *flow) packet(p *ipPacket, seq uint32) {
 	fl.rate(p)
 }
 
-// number enters a sequence number into the ranges seen.
-func (fl *flow) number(seq uint32, ts int64) {
+// number enters a sequence number into the ranges seen, and tells whether it was there.
+func (fl *flow) number(seq uint32, ts int64) (again bool) {
 	r := fl.Ranges
 	n := len(r)
 	switch {
 	case n == 0:
 		fl.FirstSeq, fl.LastSeq, fl.lowSeq = seq, seq, seq
 		fl.Ranges = append(make([]facts.SeqRange, 0, 2), facts.SeqRange{From: seq, To: seq})
-		return
+		return false
 	case seq == r[n-1].To+1 && seq > r[n-1].To: // the common case
 		r[n-1].To = seq
 		fl.LastSeq, fl.topTime = seq, ts
-		return
+		return false
 	case seq > r[n-1].To:
 		fl.Ranges = append(r, facts.SeqRange{From: seq, To: seq})
 		fl.LastSeq, fl.topTime = seq, ts
 		fl.trim()
-		return
+		return false
 	}
 	// Lower than one before. In a file whose records are not sorted by time only the
 	// time tells whether the network did that.
@@ -182,7 +185,7 @@ func (fl *flow) number(seq uint32, ts int64) {
 		if !fl.merged {
 			fl.Duplicates++
 		}
-		return
+		return !fl.merged
 	}
 	if ts >= fl.topTime {
 		fl.Reordered++
@@ -201,6 +204,7 @@ func (fl *flow) number(seq uint32, ts int64) {
 		fl.Ranges = slices.Insert(r, i, facts.SeqRange{From: seq, To: seq})
 		fl.trim()
 	}
+	return false
 }
 
 // trim merges the two neighbours with the smallest gap when there are too many ranges,
@@ -251,7 +255,7 @@ func (fl *flow) size(p *ipPacket) {
 	s := &fl.Sizes[i]
 	s.Count++
 	s.Last = p.n
-	if p.df && !p.v6 {
+	if p.df {
 		s.DF++
 	}
 	if p.frag != nil {
@@ -316,7 +320,7 @@ func (f *follower) finishFlows() {
 			}
 			x.LastSeq = x.Ranges[n-1].To
 		}
-		x.Sampled = x.Count > len(fl.head)+len(fl.tail)
+		x.Sampled = x.Count-x.Duplicates > len(fl.head)+len(fl.tail)
 		x.Sample = make([]facts.ESPPacket, 0, len(fl.head)+len(fl.tail))
 		for _, part := range [][]sample{fl.head, fl.tail[fl.at:], fl.tail[:fl.at]} {
 			for i := range part {

@@ -472,7 +472,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	m := sighting{
 		ts: p.ts, resp: h.resp, e: e, n: uint32(p.n), ipLength: uint32(p.total), length: uint32(h.length), captured: uint32(len(b)),
 		msgID: h.msgID, id: uint16(p.id), exchange: h.exchange, flags: h.flags, next: h.next, major: h.major,
-		ttl: p.ttl, dscp: p.dscp, natSrc: d.natSrc, natDst: d.natDst, df: p.df && !p.v6, noCookie: h.init == 0,
+		ttl: p.ttl, dscp: p.dscp, natSrc: d.natSrc, natDst: d.natDst, df: p.df, noCookie: h.init == 0,
 	}
 	if len(b) >= n {
 		m.hash = hash64(b[:n])

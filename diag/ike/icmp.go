@@ -64,7 +64,7 @@ func (f *follower) icmpError(p *ipPacket, e facts.ICMPError, quote []byte) {
 	}
 	e.Packet, e.Time, e.From, e.To = p.n, stamp(p.ts), p.src.netip(), p.dst.netip()
 	q := &e.Quoted
-	q.Proto, q.IPID, q.Length, q.DF = in.proto, uint16(in.id), in.total, in.df && !in.v6
+	q.Proto, q.IPID, q.Length, q.DF = in.proto, uint16(in.id), in.total, in.df
 	q.Offset, q.More = in.offset, in.more
 	q.Src, q.Dst = addrPort(in.src, 0), addrPort(in.dst, 0)
 	b := in.data

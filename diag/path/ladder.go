@@ -221,7 +221,7 @@ func (w *Wire) step(a *Attempt, u *Unit, lanes map[int]int, failing bool) report
 	size := fmt.Sprintf("%d bytes", x.IPLength)
 	if len(x.Fragments) > 1 {
 		size = fmt.Sprintf("%d bytes of IKE in %d fragments", x.Length, len(x.Fragments))
-	} else if x.DF && x.IPLength > 1000 {
+	} else if x.DF && x.IPLength > 1000 && x.Src.Addr().Is4() {
 		size += " with DF"
 	}
 	s.Detail = fmt.Sprintf("UDP %d→%d, %s", x.Src.Port(), x.Dst.Port(), size)

@@ -201,6 +201,92 @@ func (v *View) Before(t time.Time) bool {
 	return v.Capture.Packets > 0 && !v.clock(v.Capture.First).After(t)
 }
 
+// windows finds captures that began later or ended earlier than the other end's: packets
+// of their own end arrive there at times at which they show none leaving. Two people seldom
+// start and stop at the same second, and what one of them did not see is not lost.
+func (w *Wire) windows() {
+	if !w.Both() {
+		return
+	}
+	for e := range w.Ends {
+		v, o := w.Ends[e].View, w.Ends[1-e].View
+		if len(v.Negotiations)+len(v.ESP)+len(v.CTCP) == 0 {
+			// Nothing of the tunnel, and ESP of this end arrives at the other: it looked at
+			// another time or place.
+			if slices.ContainsFunc(o.ESP, func(f *facts.ESPFlow) bool {
+				return f.Trusted && f.Count-f.Duplicates > 1 && w.EndOf(f.Src.Addr()) == e
+			}) {
+				v.Blind = true
+			}
+			continue
+		}
+		if v.Capture.Packets == 0 || !v.Synced || !o.Synced || v.Capture.Undated || o.Capture.Undated || v.Capture.MadeUp || o.Capture.MadeUp {
+			continue
+		}
+		first, last := v.clock(v.Capture.First), v.clock(v.Capture.Last)
+		if first.Equal(last) {
+			continue
+		}
+		type id struct{ hash, spi uint64 }
+		left := map[id]int{} // what left, by its own capture
+		for _, n := range v.Negotiations {
+			for i := range n.Messages {
+				if m := &n.Messages[i]; w.from(n, m) == e {
+					left[id{m.Hash, n.InitSPI}]++
+				}
+			}
+		}
+		var early, late int
+		note := func(at time.Time) {
+			switch {
+			case at.Before(first):
+				early++
+			case at.After(last):
+				late++
+			}
+		}
+		for _, n := range o.Negotiations {
+			for i := range n.Messages {
+				m := &n.Messages[i]
+				if w.from(n, m) != e || m.DuplicateOf >= 0 || m.Hash == 0 {
+					continue
+				}
+				if k := (id{m.Hash, n.InitSPI}); left[k] > 0 {
+					left[k]--
+					continue
+				}
+				note(o.clock(m.Time))
+			}
+		}
+		for _, f := range o.ESP {
+			if w.EndOf(f.Src.Addr()) != e || f.UDP && !f.Trusted {
+				continue
+			}
+			for i := range f.Sample {
+				q := &f.Sample[i]
+				if !slices.ContainsFunc(v.ESP, func(x *facts.ESPFlow) bool {
+					return x.SPI == f.SPI && slices.ContainsFunc(x.Ranges, func(r facts.SeqRange) bool { return r.From <= q.Seq && q.Seq <= r.To })
+				}) {
+					note(o.clock(q.Time))
+				}
+			}
+		}
+		// One packet alone may be a middlebox's answer, or one that the tap missed.
+		if early >= 2 {
+			v.Began = first
+		}
+		if late >= 2 {
+			v.Ended = last
+		}
+	}
+}
+
+// Ran tells whether nothing proves that the capture did not run at time t.
+func (v *View) Ran(t time.Time) bool {
+	const travel = 200 * time.Millisecond
+	return !v.Blind && (v.Began.IsZero() || !t.Add(travel).Before(v.Began)) && (v.Ended.IsZero() || !t.Add(travel).After(v.Ended))
+}
+
 // merge matches every negotiation's messages between the captures.
 func (w *Wire) merge() {
 	byCookie := map[uint64]*Attempt{}
@@ -380,6 +466,8 @@ func (w *Wire) judge(m *Msg, sv, rv *View) {
 		m.Got = max(1, len(r.Fragments))
 		m.GotFirst = len(r.Fragments) == 0 || r.Fragments[0].Offset == 0
 		m.Sure = rv.After(m.At)
+	case s != nil && rv != nil && !rv.Ran(m.At):
+		m.Fate = Unseen
 	case s != nil && rv != nil:
 		m.Fate = Lost
 		m.Sure = rv.After(m.At.Add(time.Second))
@@ -595,6 +683,9 @@ func (w *Wire) countFlow(x *Flow) {
 				t := sv.clock(p.Time)
 				if !rv.Before(t.Add(time.Second)) && len(rv.Negotiations)+len(rv.ESP) > 0 {
 					continue // before the receiver's capture began
+				}
+				if !rv.Ran(t) {
+					continue
 				}
 				x.Lost++
 				if rv.After(t.Add(time.Second)) {

@@ -47,6 +47,11 @@ type View struct {
 	Guessed bool          // the end is a guess
 	Offset  time.Duration // to be added to this capture's times for the reference clock (the first view's)
 	Synced  bool          // Offset was measured from common packets
+	// Began and Ended are the times, on the reference clock, before and after which the capture
+	// surely did not run, though the other end's shows packets of this one there; zero when
+	// nothing proves it. What was sent to this end outside of them was not lost: nobody looked.
+	Began, Ended time.Time
+	Blind        bool // it saw nothing of the tunnel though the tunnel ran: another time, interface or filter
 
 	Negotiations []*facts.Negotiation
 	ESP          []*facts.ESPFlow
@@ -706,6 +711,7 @@ func build(ps []pair, caps []*facts.Capture, perCap []map[pair]bool, own []map[n
 	}
 	w.placeViews(own, caps)
 	w.sync()
+	w.windows()
 	w.merge()
 	w.flows()
 	w.errors()
