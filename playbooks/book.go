@@ -39,6 +39,7 @@ type Step struct {
 	With    With   `yaml:"with"`
 	Timeout string `yaml:"timeout"`
 	timeout time.Duration
+	line    int // in its file
 }
 
 // With holds the settings of all kinds; which kind knows which is in settings.
@@ -66,7 +67,11 @@ var settings = map[string][]string{
 	"verify":  {"for", "every"},
 }
 
+// maxSteps bounds a playbook.
+const maxSteps = 50
+
 var (
+	afterProposal    = []string{"wait", "probe", "verify"}
 	conditionsOfStep = []string{"always", "undecided", "changed", "failed", "healthy"}
 )
 
@@ -128,13 +133,22 @@ func Load(dir string) (map[string]Book, error) {
 			books[b.Name] = b
 		}
 	}
+	if b := books["clear-sa"]; !b.BuiltIn && !slices.ContainsFunc(b.Steps, func(s Step) bool { return s.Kind == "propose" }) {
+		errs = append(errs, fmt.Errorf("%s: it stands in the place of the built-in clear-sa and proposes nothing, so `clear TUNNEL` would do nothing; add a propose step or give it another name", b.Source))
+	}
 	return books, errors.Join(errs...)
 }
 
 // Parse reads one playbook strictly: an unknown key, kind or setting is an error with
 // its line. source names the file in messages.
-func Parse(source string, data []byte) (Book, error) {
-	b := Book{Source: source}
+func Parse(source string, data []byte) (b Book, err error) {
+	// The library panics on some broken documents.
+	defer func() {
+		if r := recover(); r != nil {
+			b, err = Book{Source: source}, fmt.Errorf("%s: this YAML is not understood: look for a tag (!), an anchor (&) or an empty list", source)
+		}
+	}()
+	b.Source = source
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return b, fmt.Errorf("%s: %s", source, yaml.FormatError(err, false, false))
@@ -143,7 +157,11 @@ func Parse(source string, data []byte) (Book, error) {
 		return b, fmt.Errorf("%s: one playbook per file, found %d documents", source, n)
 	}
 	if err := yaml.UnmarshalWithOptions(data, &b, yaml.Strict()); err != nil {
-		return b, fmt.Errorf("%s: %s", source, yaml.FormatError(err, false, false))
+		hint := ""
+		if strings.Contains(err.Error(), "unknown field") {
+			hint = "; a playbook has name, about and steps, a step has id, kind, on, when, with and timeout, and no playbook holds commands"
+		}
+		return b, fmt.Errorf("%s: %s%s", source, yaml.FormatError(err, false, false), hint)
 	}
 	fail := func(path, format string, args ...any) error {
 		return fmt.Errorf("%s:%d: %s", source, lineOf(file, path), fmt.Sprintf(format, args...))
@@ -154,11 +172,15 @@ func Parse(source string, data []byte) (Book, error) {
 	if len(b.Steps) == 0 {
 		return b, fail("$", "steps: a playbook needs at least one step")
 	}
+	if len(b.Steps) > maxSteps {
+		return b, fail("$.steps", "steps: %d are too many for one run of one tunnel; write up to %d", len(b.Steps), maxSteps)
+	}
 	seen := map[string]bool{}
 	proposed := false
 	for i := range b.Steps {
 		s := &b.Steps[i]
 		at := fmt.Sprintf("$.steps[%d]", i)
+		s.line = lineOf(file, at)
 		if !validName(s.ID) {
 			return b, fail(at, "steps[%d].id: needs an id of small letters, digits and dashes, got %q", i, s.ID)
 		}
@@ -168,7 +190,10 @@ func Parse(source string, data []byte) (Book, error) {
 		seen[s.ID] = true
 		known, ok := settings[s.Kind]
 		if !ok {
-			return b, fail(at, "steps[%d].kind: %q is unknown; known: collect, probe, capture, analyze, propose, wait, verify", i, s.Kind)
+			return b, fail(at, "steps[%d].kind: %q is unknown; known: collect, probe, capture, analyze, propose, wait, verify. Nothing that disrupts runs from a playbook: propose asks people for it", i, s.Kind)
+		}
+		if proposed && !slices.Contains(afterProposal, s.Kind) {
+			return b, fail(at, "steps[%d].kind: after a proposal comes only what verifies it (%s); a %s step stands before it, and one playbook proposes once", i, strings.Join(afterProposal, ", "), s.Kind)
 		}
 		for _, key := range keysOf(file, at+".with") {
 			if !slices.Contains(known, key) {
@@ -205,6 +230,11 @@ func Parse(source string, data []byte) (Book, error) {
 					return b, fail(at+".with", "steps[%d].with.evidence: %q is unknown; known: %s", i, e, strings.Join(EvidenceNames, ", "))
 				}
 			}
+		case "probe":
+			sizes := append([]int{s.With.Size}, s.With.Sizes...)
+			if s.With.Count < 0 || s.With.Count > 100 || len(s.With.Sizes) > 30 || slices.ContainsFunc(sizes, func(n int) bool { return n != 0 && (n < 36 || n > 18024) }) {
+				return b, fail(at+".with", "steps[%d].with: a probe sends 1 to 100 pings of up to 30 sizes between 36 and 18024 bytes", i)
+			}
 		case "capture":
 			if d := s.With.Duration; d != "" && d != "captures.duration" {
 				if v, err := time.ParseDuration(d); err != nil || v <= 0 || v > 10*time.Minute {
@@ -228,6 +258,22 @@ func Parse(source string, data []byte) (Book, error) {
 		}
 	}
 	return b, nil
+}
+
+// places are the words that a step's on may hold beside a device's name.
+var places = []string{"each-end", "both", "initiator", "responder"}
+
+// CheckPlaces tells which steps name a device that is not configured; known tells.
+func CheckPlaces(books map[string]Book, known func(device string) bool) error {
+	var errs []error
+	for _, b := range books {
+		for i, s := range b.Steps {
+			if !slices.Contains(places, s.On) && !known(s.On) {
+				errs = append(errs, fmt.Errorf("%s:%d: steps[%d].on: %q is no device of this configuration; write one, or %s", b.Source, s.line, i, s.On, strings.Join(places, ", ")))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func validName(s string) bool {

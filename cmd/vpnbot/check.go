@@ -12,6 +12,7 @@ import (
 	"vpnbot/bot"
 	"vpnbot/bot/slack"
 	"vpnbot/devices"
+	"vpnbot/devices/inventory"
 	"vpnbot/diag/report"
 	"vpnbot/playbooks"
 )
@@ -36,6 +37,11 @@ func (c checkCmd) Run(ctx context.Context, std streams) error {
 	slackErrs := conf.Bot.Validate()
 	books, err := playbooks.Load(conf.Playbooks.Playbooks.Dir)
 	if err != nil {
+		return usageError{err}
+	}
+	if err := playbooks.CheckPlaces(books, func(name string) bool {
+		return slices.ContainsFunc(conf.Network.Devices, func(d inventory.Device) bool { return d.Name == name })
+	}); err != nil {
 		return usageError{err}
 	}
 	fmt.Fprintf(std.out, "configuration %s: %d devices, %d tunnels\n", c.Config, len(conf.Network.Devices), len(conf.Network.Tunnels))
