@@ -258,6 +258,8 @@ func (b *Bot) action(a *ask) {
 		b.askReason(a)
 	case "approval.propose":
 		b.propose(a)
+	case "advice.done":
+		b.check(a)
 	case "run.cancel":
 		a.rest = a.Value
 		if err := b.may(a.ctx, a.User, a.Team, mayDiagnose, false); err != nil {

@@ -11,6 +11,7 @@ import (
 	"vpnbot/bot/approval"
 	"vpnbot/bot/message"
 	"vpnbot/bot/store"
+	"vpnbot/diag/report"
 	"vpnbot/playbooks"
 )
 
@@ -129,6 +130,41 @@ func (b *Bot) propose(a *ask) {
 		return
 	}
 	b.start(a, playbooks.Request{Playbook: "diagnose", Tunnel: r.Tunnel, Capture: playbooks.CaptureNever})
+}
+
+// check is "I changed it" under findings that a person mends by hand: a fresh diagnosis
+// that says whether the fault is gone.
+func (b *Bot) check(a *ask) {
+	r, err := b.store.Run(a.ctx, a.Value)
+	if err != nil || r.Report == nil || len(r.Report.Findings) == 0 {
+		a.no(approval.Refuse("gone", "This button does not belong to findings of vpnbot."))
+		return
+	}
+	if err := b.may(a.ctx, a.User, a.Team, mayDiagnose, true); err != nil {
+		b.refused(a, "check", err)
+		return
+	}
+	if err := b.store.Note(a.ctx, a.User, "advice.done", r.Run, map[string]any{"tunnel": r.Tunnel, "finding": r.Report.Findings[0].ID}); err != nil {
+		a.no(err)
+		return
+	}
+	b.start(a, playbooks.Request{Playbook: "diagnose", Tunnel: r.Tunnel, Capture: playbooks.CaptureAuto, After: r.Run})
+}
+
+// checked says in the thread of a check what became of the fault.
+func (b *Bot) checked(ctx context.Context, p place, r store.Run, rep report.Report) {
+	old, err := b.store.Run(ctx, r.After)
+	if err != nil || old.Report == nil || len(old.Report.Findings) == 0 {
+		b.log.Error("the run that a person acted on cannot be read", "run", r.After, "error", err)
+		return
+	}
+	parent, thread := r.Card, ""
+	if p.Thread != "" {
+		parent, thread = "", p.Thread
+	} else if p.Parent != "" {
+		parent = p.Parent
+	}
+	b.put(ctx, store.Message{Key: "check:" + r.Run, Kind: "post", Channel: p.Channel, Thread: thread, Parent: parent, Body: message.Checked(r.By, r.Tunnel, old.Report.Findings[0], rep).JSON()})
 }
 
 // repairs draws proposals, ends those whose time is over, and runs what is approved.

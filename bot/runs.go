@@ -304,6 +304,9 @@ func (b *Bot) finish(ctx context.Context, p place, r store.Run, steps []playbook
 		}
 		v.CanAsk = !r.Human && b.cfg.enabled() && repairable(res.Report)
 		v.Files = b.details(ctx, p, r, res)
+		if r.After != "" {
+			b.checked(ctx, p, r, res.Report)
+		}
 	}
 	b.put(ctx, store.Message{Key: r.Card, Kind: "post", Channel: p.Channel, Thread: p.Thread, Parent: p.Parent, Body: message.Verdict(v).JSON()})
 	if err := b.store.End(ctx, r.Run, state, failure, res); err != nil {

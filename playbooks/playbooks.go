@@ -19,6 +19,7 @@ type Request struct {
 	Human    bool          // a person asked; only then may a proposal follow
 	Capture  CaptureWish   //
 	Duration time.Duration // capture duration, 0: captures.duration
+	After    string        // the run whose advice a person says to have carried out; this one checks it
 	Ring     bool          // a capture step takes the packets of the tunnel's ring-buffer capture (Watch)
 }
 

@@ -86,22 +86,33 @@ type Window struct {
 // Schedule tells the next time after t; it is what bot/schedule parses.
 type Schedule interface{ Next(t time.Time) time.Time }
 
-// Open tells whether the window is open and until when.
+// Open tells whether the window is open and until when. In the hour that an autumn night
+// has twice it opens at the first of the two and counts its length from the second: what
+// is frozen stays frozen by whichever clock people mean.
 func (w Window) Open(now time.Time) (until time.Time, open bool) {
-	t := w.Schedule.Next(now.Add(-w.For))
-	if t.IsZero() || t.After(now) {
-		return time.Time{}, false
-	}
-	// A later opening within the window makes it longer.
-	for range 1000 {
-		until = t.Add(w.For)
-		next := w.Schedule.Next(t)
-		if next.IsZero() || next.After(now) {
-			break
+	t := w.Schedule.Next(now.Add(-w.For - time.Hour))
+	for range 10_000 {
+		if t.IsZero() || t.After(now.Add(time.Hour)) {
+			return until, open
 		}
-		t = next
+		begin, end := t, t.Add(w.For)
+		if first := t.Add(-time.Hour); sameWall(first, t) {
+			begin = first
+		}
+		if second := t.Add(time.Hour); sameWall(second, t) {
+			end = second.Add(w.For)
+		}
+		if !begin.After(now) && end.After(now) {
+			until, open = end, true // a later opening within the window makes it longer
+		}
+		t = w.Schedule.Next(t)
 	}
-	return until, true
+	return now.Add(w.For), true // it opens faster than it can be counted
+}
+
+// sameWall tells whether a wall clock shows the same at both times.
+func sameWall(a, b time.Time) bool {
+	return a.Format(time.DateTime) == b.Format(time.DateTime)
 }
 
 // Load is what the store counted, over all replicas, in the transaction that asks.

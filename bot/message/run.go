@@ -203,8 +203,15 @@ func Verdict(r Run) Message {
 		return b.done(r.Tunnel + ": nothing found; the tunnel is " + string(state))
 	}
 	f := fs[0]
+	var buttons []map[string]any
 	if r.CanAsk {
-		b.last(actions("propose:"+r.ID, button("approval.propose", r.ID, "Propose repair of "+r.Tunnel)))
+		buttons = append(buttons, button("approval.propose", r.ID, "Propose repair of "+r.Tunnel))
+	}
+	if byHand(f) {
+		buttons = append(buttons, button("advice.done", r.ID, "I changed it: check "+r.Tunnel))
+	}
+	if len(buttons) > 0 {
+		b.last(actions("propose:"+r.ID, buttons...))
 	}
 	b.add(section("*" + severityIcon(f.Severity) + " " + words(r.Tunnel, 100) + ": " + words(f.Title, 250) + "*"))
 	facts := fmt.Sprintf("*%s* · confidence %d %% · tunnel is *%s*", words(string(f.Severity), 20), int(f.Confidence*100+0.5), words(string(state), 20))
