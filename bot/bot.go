@@ -90,6 +90,7 @@ type Bot struct {
 	cancels map[string]context.CancelFunc // runs of this process
 	tracks  map[string]*track             // their cards
 	looks   map[string]bool               // unknown repairs whose devices are being looked at
+	reading sync.Map                      // keys of shared files that are being read
 	swept   bool                          // the baseline was taken; sweepMu guards it
 	sweepMu sync.Mutex
 }

@@ -69,6 +69,9 @@ func (b *Bot) handle(ctx context.Context, e slack.Event, received time.Time) {
 			break
 		}
 	}
+	if me := b.identity.Load(); me != nil && e.User == me.UserID && (e.Kind == "message" || e.Kind == "mention") {
+		return // our own upload; Slack does not always say that a bot wrote it
+	}
 	if e.Kind != "home" && b.now().Sub(received) > stale {
 		if _, err := b.store.Run(ctx, id("run", e.Key)); err == nil {
 			return // it began a run before the stop; that run goes on by itself

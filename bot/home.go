@@ -48,8 +48,14 @@ func (b *Bot) home(a *ask) {
 // bot's threads, or a direct message, is for it.
 func (b *Bot) overheard(a *ask) {
 	id := b.identity.Load()
-	if id == nil || strings.Contains(a.Text, "<@"+id.UserID) {
-		return // the mention itself arrives too
+	if id == nil {
+		return
+	}
+	if strings.Contains(a.Text, "<@"+id.UserID) {
+		if len(a.Files) > 0 {
+			b.shared(a) // the mention itself arrives too, perhaps without the files
+		}
+		return
 	}
 	if strings.HasPrefix(a.Channel, "D") && len(a.Files) == 0 {
 		b.command(a, unescape(a.Text))
@@ -70,6 +76,9 @@ func (b *Bot) overheard(a *ask) {
 	b.shared(a)
 }
 
+// readingMark begins the message that stands while shared files are read.
+const readingMark = "⏳ reading"
+
 // shared analyses files that a person shared with the bot; the answer goes to the thread.
 func (b *Bot) shared(a *ask) {
 	if err := b.may(a.ctx, a.User, a.Team, mayDiagnose, false); err != nil {
@@ -84,11 +93,19 @@ func (b *Bot) shared(a *ask) {
 	if thread == "" {
 		thread = a.TS
 	}
-	key := "shared:" + id(a.Key)
+	// A mention with files arrives twice, as a mention and as a message: they are read once.
+	key := "shared:" + id(a.Channel, a.TS)
+	if _, busy := b.reading.LoadOrStore(key, true); busy {
+		return
+	}
+	defer b.reading.Delete(key)
+	if m, err := b.store.Message(a.ctx, key); err == nil && !strings.Contains(string(m.Body), readingMark) {
+		return
+	}
 	put := func(k string, m message.Message) {
 		b.put(a.ctx, store.Message{Key: k, Kind: "post", Channel: a.Channel, Thread: thread, Body: m.JSON()})
 	}
-	put(key, message.Notice(fmt.Sprintf("⏳ reading %d shared files", len(a.Files))))
+	put(key, message.Notice(fmt.Sprintf(readingMark+" %d shared files", len(a.Files))))
 	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
 	defer cancel()
 	var files []playbooks.File

@@ -144,6 +144,20 @@ func TestOutageOfAnHour(t *testing.T) {
 	o.noneTwice()
 }
 
+// A card that is days old still gets its newest state, though Slack fails on the way.
+func TestOldCard(t *testing.T) {
+	o := open(t, workspace.Options{}, nil)
+	o.types(amelie, "/vpn capture london-pap start max 24h")
+	card := o.reads("a ring-buffer capture waits")
+	o.clock.jump(23 * time.Hour)
+	o.ws.Inject(workspace.Fault{Method: "chat.update", Times: 3, Status: 503, Empty: true})
+	o.clock.jump(2 * time.Hour)
+	end := o.reads("the ring-buffer capture ended", "its time is over")
+	if end.TS != card.TS {
+		t.Error("another message")
+	}
+}
+
 // When Slack throttles, a card says how much waits, and later no longer.
 func TestThrottled(t *testing.T) {
 	o := open(t, workspace.Options{}, nil)

@@ -194,10 +194,7 @@ func (b *Bot) repairsOnce(ctx context.Context) error {
 		return err
 	}
 	for _, p := range ps {
-		if err := b.draw(ctx, p, nil); err != nil {
-			return err
-		}
-		if err := b.store.Drawn(ctx, p); err != nil {
+		if err := b.draw(ctx, p.ID, nil); err != nil {
 			return err
 		}
 	}
@@ -209,17 +206,18 @@ func (b *Bot) repairsOnce(ctx context.Context) error {
 	return nil
 }
 
-// draw queues the card of a proposal as it is.
-func (b *Bot) draw(ctx context.Context, p store.Proposal, steps []playbooks.Update) error {
-	commands, err := b.store.Commands(ctx, p.ID)
-	if err != nil {
-		return err
-	}
-	m := message.ProposalCard(message.Proposal{
-		Proposal: p.Proposal, State: p.State, Approver: p.Approver, Reason: p.Reason, Outcome: p.Outcome, Commands: commands, Steps: steps,
-		Approvers: b.cfg.Access.Approve, FourEyes: b.cfg.fourEyes(), ApprovedAt: p.ApprovedAt, EndedAt: p.EndedAt, Loc: b.loc,
+// draw queues the card of a proposal as it is; with steps only while it runs.
+func (b *Bot) draw(ctx context.Context, proposal string, steps []playbooks.Update) error {
+	return b.store.Draw(ctx, proposal, func(p store.Proposal, commands []playbooks.CommandState) *store.Message {
+		if steps != nil && p.State != approval.Running {
+			return nil
+		}
+		m := message.ProposalCard(message.Proposal{
+			Proposal: p.Proposal, State: p.State, Approver: p.Approver, Reason: p.Reason, Outcome: p.Outcome, Commands: commands, Steps: steps,
+			Approvers: b.cfg.Access.Approve, FourEyes: b.cfg.fourEyes(), ApprovedAt: p.ApprovedAt, EndedAt: p.EndedAt, Loc: b.loc,
+		})
+		return &store.Message{Key: "proposal:" + p.ID, Kind: "post", Channel: b.cfg.Slack.Channel, Body: m.JSON(), Urgent: p.State.Final()}
 	})
-	return b.store.Put(ctx, store.Message{Key: "proposal:" + p.ID, Kind: "post", Channel: b.cfg.Slack.Channel, Body: m.JSON(), Urgent: p.State.Final()})
 }
 
 // execute runs an approved proposal. The gate decides, command by command, whether it
@@ -240,11 +238,7 @@ func (b *Bot) execute(ctx context.Context, p store.Proposal) {
 		if !found {
 			steps = append(steps, u)
 		}
-		now, err := b.store.Proposal(ctx, p.ID)
-		if err == nil && now.State == approval.Running {
-			err = b.draw(ctx, now, steps)
-		}
-		if err != nil && ctx.Err() == nil {
+		if err := b.draw(ctx, p.ID, steps); err != nil && ctx.Err() == nil {
 			b.log.Error("a repair's card could not be drawn", "proposal", p.ID, "error", err)
 		}
 	}

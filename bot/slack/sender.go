@@ -42,9 +42,10 @@ type Sender struct {
 // Pace of what is sent.
 const (
 	editPause   = store.EditPause
-	editBudget  = 50.0 // edits per minute, all channels together (chat.update is tier 3)
-	keepTrying  = 24 * time.Hour
-	lookupDelay = time.Second // before a lost post is looked for: Slack needs a moment
+	editBudget  = 50.0           // edits per minute, all channels together (chat.update is tier 3)
+	keepTrying  = 24 * time.Hour // a new post
+	maxEdits    = 1000           // attempts at one state of a card, however old the card is
+	lookupDelay = time.Second    // before a lost post is looked for: Slack needs a moment
 )
 
 // NewSender makes a sender for the store's queue.
@@ -334,7 +335,7 @@ func (s *Sender) failed(ctx context.Context, m store.Message, err error, what st
 	switch {
 	case fate == Refused && m.Kind == "file" && m.File != "" && Code(err) == "file_not_found":
 		return true, s.store.Uploaded(ctx, m, "") // begin again
-	case fate == Refused, s.now().Sub(m.CreatedAt) > keepTrying:
+	case fate == Refused, m.TS == "" && s.now().Sub(m.CreatedAt) > keepTrying, m.Attempts > maxEdits:
 		s.log.Error("Slack refused a message", "what", what, "key", m.Key, "error", Explain(what, err))
 		s.fine(m.Channel)
 		return true, s.store.GiveUp(ctx, m, err.Error())

@@ -563,11 +563,32 @@ func (s *Store) Undrawn(ctx context.Context) ([]Proposal, error) {
 	return s.proposals(ctx, `drawn < changed_at ORDER BY created_at LIMIT 100`)
 }
 
-// Drawn notes that the card shows the proposal as it was at its last change.
-func (s *Store) Drawn(ctx context.Context, p Proposal) error {
-	return s.tx(ctx, func(t *tx) error {
-		return t.exec(`UPDATE proposals SET drawn = ? WHERE id = ? AND drawn < ?`, us(p.ChangedAt), p.ID, us(p.ChangedAt))
+// Draw puts the card of a proposal as the proposal stands now. Both are one transaction, so
+// that no other process overwrites the card with an older state. Nothing is drawn when
+// view returns nil.
+func (s *Store) Draw(ctx context.Context, id string, view func(Proposal, []playbooks.CommandState) *Message) error {
+	err := s.tx(ctx, func(t *tx) error {
+		p, err := t.proposal(id)
+		if err != nil {
+			return err
+		}
+		cs, err := s.Commands(ctx, id) // of another connection; nobody else writes now
+		if err != nil {
+			return err
+		}
+		m := view(p, cs)
+		if m == nil {
+			return nil
+		}
+		if err := t.put(*m); err != nil {
+			return err
+		}
+		return t.exec(`UPDATE proposals SET drawn = ? WHERE id = ? AND drawn < ?`, us(p.ChangedAt), id, us(p.ChangedAt))
 	})
+	if err == nil {
+		s.signal("messages")
+	}
+	return err
 }
 
 // ProposalsOf lists the last proposals of a tunnel, newest first.
