@@ -214,6 +214,17 @@ var espOneWay = Condition{
 		for _, e := range t.Ends {
 			f := e.counters()
 			if !f.ok {
+				for _, x := range e.Sessions() {
+					if x.BytesTx == 0 && x.BytesRx > 0 {
+						side = e.Label()
+						clues = append(clues, For(2.8, fmt.Sprintf("the session counts %d bytes in and none out", x.BytesRx), e.bytesLine(x), x.Place))
+						break
+					} else if x.BytesRx == 0 && x.BytesTx > 0 && len(t.Ends) == 1 {
+						side = e.PeerLabel()
+						clues = append(clues, For(2.4, fmt.Sprintf("the session counts %d bytes out and none in", x.BytesTx), e.bytesLine(x), x.Place))
+						break
+					}
+				}
 				continue
 			}
 			switch {
@@ -299,6 +310,21 @@ var noReturnText = Condition{
 			Explanation: "ESP arrives at " + side + " and is decrypted, and nothing is encrypted the other way: the hosts behind it do not answer, or their answers do not come to this device (default gateway, host firewall).",
 			Actions:     []report.Action{advise(nil, nil, "ping from the inside interface of "+side, "check default gateway and firewall of the hosts behind it")}}}
 	},
+}
+
+// bytesLine is the line of a session's byte counters.
+func (e *End) bytesLine(s facts.Session) facts.Place {
+	for _, o := range e.Device.Outputs {
+		if o.Place.Source != s.Place.Source {
+			continue
+		}
+		for _, l := range o.Text {
+			if l.N > s.Place.Line && l.N < s.Place.Line+12 && hasAny(l.Text, "bytes tx") {
+				return facts.Place{Source: s.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)}
+			}
+		}
+	}
+	return s.Place
 }
 
 // lame finds a pair of networks with packets in one direction only, beside pairs that flow.

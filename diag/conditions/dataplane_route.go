@@ -105,7 +105,7 @@ var routeMissing = Condition{
 			if x := withID(e.Events(), "713258"); len(x) > 0 {
 				m.Clues = append(m.Clues, For(weight(configured, 2, 3.6), "phase 1 and phase 2 are on different interfaces: the peer is reached by another line since", at(x...)...))
 			}
-			if x := e.notInTable(); len(x) > 0 {
+			if x := t.notInTable(e); len(x) > 0 {
 				m.Clues = append(m.Clues, For(weight(configured, 1, 3), "the routing table has no entry for it", x...))
 			}
 			for _, tr := range e.tracesOf() {
@@ -177,7 +177,7 @@ func (e *End) siblings(missing netip.Prefix) []facts.Place {
 }
 
 // notInTable finds questions for a route to a far network that were answered with none.
-func (e *End) notInTable() []facts.Place {
+func (t *Tunnel) notInTable(e *End) []facts.Place {
 	var out []facts.Place
 	for _, o := range e.Device.Outputs {
 		if !strings.HasPrefix(o.Command, "show ip route ") && !strings.HasPrefix(o.Command, "show route ") {
@@ -185,7 +185,7 @@ func (e *End) notInTable() []facts.Place {
 		}
 		f := strings.Fields(o.Command)
 		a, err := netip.ParseAddr(f[len(f)-1])
-		if err != nil || !e.touches(a) {
+		if err != nil || !e.touches(a) && !t.pooled(a) {
 			continue
 		}
 		for _, l := range o.Text {
@@ -195,6 +195,14 @@ func (e *End) notInTable() []facts.Place {
 		}
 	}
 	return out
+}
+
+// pooled tells whether an address is of a client pool of any gateway in the bundle: the
+// routers behind it must know the way back.
+func (t *Tunnel) pooled(a netip.Addr) bool {
+	return t.Set != nil && slices.ContainsFunc(t.Set.Devices, func(d *facts.Device) bool {
+		return d.Config != nil && slices.ContainsFunc(d.Config.Pools, func(p facts.Pool) bool { return inPool(p, a) })
+	})
 }
 
 // netMask writes a network with its mask, a host too.

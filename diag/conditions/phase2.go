@@ -239,6 +239,9 @@ var transformMismatch = Condition{
 			if x := saying(evs, "proposal_not_chosen protocol 3", "proposal_not_chosen protocol 2", "no_proposal_chosen protocol 3"); len(x) > 0 {
 				clues = append(clues, For(3, "the peer refuses quick mode: no proposal chosen for ESP", at(x...)...))
 			}
+			if x := saying(evs, "pfs mismatch", "pfs required but not offered"); len(x) > 0 {
+				clues = append(clues, Against(6, "the debug names PFS, not the transforms", at(x...)...))
+			}
 			if x := saying(evs, "rcv'd: udp tunnel", "udp-tunnel", "udp tunnel(nat-t)"); len(x) > 0 {
 				clues = append(clues, Against(3, "the encapsulation differs: NAT-T is off at one end", at(x...)...))
 			}
@@ -529,7 +532,7 @@ var aclMismatch = Condition{
 		as, bs := t.entries()
 		for _, a := range as {
 			for _, b := range bs {
-				if a.ACL == "" || b.ACL == "" {
+				if a.ACL == "" || b.ACL == "" || !meant(a, t.Ends[1]) || !meant(b, t.Ends[0]) {
 					continue
 				}
 				x, okx := networks(t.Ends[0].Config(), a.ACL)
@@ -568,6 +571,9 @@ var aclMismatch = Condition{
 			evs := e.Events()
 			if x := withID(evs, "713061"); len(x) > 0 {
 				clues = append(clues, For(4, e.Label()+" has no crypto map entry for what the peer proposes", at(x...)...))
+				if y := withID(evs, "713223", "713224"); len(y) > 0 {
+					clues = append(clues, Against(4, "the entry is incomplete: that is why", at(y...)...))
+				}
 			}
 			if x := saying(evs, "crypto map policy not found", "no ipsec policy found for received ts", "proxy identities not supported", "invalidated proposal with error 32", "invalid id info", "invalid_id_information", "ts_unacceptable", "traffic selectors unacceptable"); len(x) > 0 {
 				clues = append(clues, For(3.8, e.Label()+" refuses the proposed networks", at(x...)...))
@@ -620,6 +626,12 @@ var aclMismatch = Condition{
 		}
 		return []Match{m}
 	},
+}
+
+// meant tells whether an entry is for the other end: a static one names its address, as far
+// as its addresses are known. An entry for a third device is not compared.
+func meant(m facts.MapEntry, o *End) bool {
+	return len(m.Peers) == 0 || len(o.Device.Addresses) == 0 || slices.ContainsFunc(m.Peers, o.Known) || o.Own.IsPrivate()
 }
 
 // addMirror shows the missing line for the other side's list.
@@ -841,11 +853,13 @@ var entryIncomplete = Condition{
 			}
 			if !found && len(warned) > 0 {
 				w := 3.0
-				if c != nil {
+				if len(withID(warned, "713223", "713224")) > 0 {
+					w = 4.6 // said while a tunnel was wanted, not while somebody typed
+				} else if c != nil {
 					w = 0.5 // the entry is complete now: the warning came while it was typed
 				}
 				out = append(out, Match{Key: "warning", Clues: []Clue{For(w, "the device warns of an incomplete entry", at(warned...)...)},
-					Title:       "A crypto map entry on " + e.Label() + " is incomplete",
+					Title:       "A crypto map entry on " + e.Label() + " is incomplete" + entryNamed(warned),
 					Explanation: "The device warned that an entry lacks match address, peer or transform set. While an entry is being typed the warning is harmless.",
 					Actions:     []report.Action{advise(e, []string{"crypto map <map> <seq> match address <acl>", "crypto map <map> <seq> set peer <peer>", "crypto map <map> <seq> set transform-set <name>"})},
 					Next:        []report.Next{readAlso("the configuration (crypto map)", "shows whether the entry is complete now")}})
@@ -853,6 +867,16 @@ var entryIncomplete = Condition{
 		}
 		return out
 	},
+}
+
+// entryNamed reads which entry a message names: "map = outside_map, seq = 20".
+func entryNamed(evs []facts.Event) string {
+	for _, ev := range evs {
+		if m := wordAfter(ev.Text, "map = "); m != "" {
+			return ": " + m + " " + wordAfter(ev.Text, "seq = ") + " (peer " + ev.Peer.String() + ")"
+		}
+	}
+	return ""
 }
 
 // cutInMap: the configuration has no end and its last lines are those of a crypto map, so
@@ -1190,6 +1214,11 @@ var connectionType = Condition{
 				if len(t.Ends) == 1 && m.ConnType == "answer-only" && len(e.IKE()) == 0 {
 					w = 2.6
 				}
+				if o := t.Other(e); o != nil && m.ConnType == "answer-only" && o.Config() != nil && !slices.ContainsFunc(o.Entries(), func(x facts.MapEntry) bool { return meant(x, e) && len(x.Peers) > 0 }) &&
+					slices.ContainsFunc(o.Config().MapEntries, func(x facts.MapEntry) bool { return x.DynamicMap }) {
+					w = 3.8
+					clues = append(clues, For(0.4, o.Label()+" has a dynamic map for it and cannot start the tunnel"))
+				}
 				clues = append(clues, For(w, fmt.Sprintf("%s is %s", e.Label(), m.ConnType), place2(m, "type")))
 				fix = append(fix, advise(e, []string{fmt.Sprintf("crypto map %s %d set connection-type bidirectional", m.Map, m.Sequence)}, "with a backup list: originate-only on the end that holds the list, answer-only at its peers"))
 			}
@@ -1203,7 +1232,11 @@ var connectionType = Condition{
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(4, "phase 1 is up", up...))
 		}
-		return []Match{{Clues: clues, Actions: fix, Title: "The connection types of " + t.between() + " exclude each other",
+		title := "The connection types of " + t.between() + " exclude each other"
+		if len(types) > 0 {
+			title += " (" + strings.Join(types, ", ") + ")"
+		}
+		return []Match{{Clues: clues, Actions: fix, Title: title,
 			Explanation: "An answer-only end never starts a tunnel and an originate-only end never accepts one. With the types set as they are, nobody starts it, or nobody accepts it."}}
 	},
 }

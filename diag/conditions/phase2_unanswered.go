@@ -36,6 +36,11 @@ var quickModeText = Condition{
 			if x := saying(evs, "retransmitting create_child_sa", "create_child_sa retransmit", "child sa exchange timed out"); len(x) > 0 {
 				clues = append(clues, For(2.8, "the child exchange gets no answer", at(x...)...))
 			}
+			if x := saying(evs, "create_child_sa exchange request"); len(x) > 0 {
+				if y := saying(evs, "retransmitting packet"); len(y) > 1 {
+					clues = append(clues, For(3.2, "the child exchange is sent again and again", append(at(x...), at(y...)...)...))
+				}
+			}
 			if len(clues) == 0 {
 				continue
 			}
