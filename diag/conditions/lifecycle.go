@@ -86,6 +86,10 @@ func (e *End) lives() []life {
 		if e.history[i].group == "" {
 			e.history[i].group = l.group
 		}
+		// "Lost Service" repeats what the line before it said of dead-peer detection, or stands for it.
+		if n := len(e.history[i].moments); m.step == wentDown && strings.Contains(m.why, "lost service") && (n == 0 || e.history[i].moments[n-1].step != lostPeer) {
+			m.step = lostPeer
+		}
 		e.history[i].moments = append(e.history[i].moments, m)
 	}
 	return e.history

@@ -347,7 +347,7 @@ var ikeVersionMismatch = Condition{
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(5, "phase 1 is up", up...))
 		}
-		m := Match{Clues: clues, Title: "The ends of " + t.between() + " speak different IKE versions",
+		m := Match{Clues: clues, Title: t.between() + " speak different IKE versions",
 			Explanation: "One end offers IKEv1 and the other accepts IKEv2 only, or the other way round, so no first message is ever answered usefully. Keys, policies and access lists were not even looked at."}
 		if text != "" {
 			m.Explanation = text + ". " + m.Explanation

@@ -333,6 +333,9 @@ func finding(t *conditions.Tunnel, c candidate) report.Finding {
 		f.Symptoms = []string{}
 	}
 	f.Title, f.Explanation = redact.Strip(f.Title), redact.Strip(f.Explanation)
+	if rest, ok := strings.CutPrefix(f.Title, "this end"); ok { // a device without a name begins the sentence
+		f.Title = "This end" + rest
+	}
 	for i := range f.Actions {
 		for j, s := range f.Actions[i].Commands {
 			f.Actions[i].Commands[j] = redact.Strip(s)

@@ -34,6 +34,9 @@ func (sc *scanner) event(sh shape, text, source string, line int) facts.Event {
 		sh.body = len(text)
 	}
 	ev.Text = text[sh.body:]
+	if ev.Kind == "debug" && ev.ID == "" {
+		ev.ID = numbered(ev.Text)
+	}
 	ev.Place = facts.Place{Source: source, Line: line, Text: text}
 	if ev.HasTime {
 		if len(sc.times) == cap(sc.times) {

@@ -96,6 +96,28 @@ func index(all []fixed) map[string][]fixed {
 	return m
 }
 
+// numbered returns the id of the one message that a debug line or a pasted body belongs to by
+// its words, "" when it may be of several.
+func numbered(s string) string {
+	for i := 0; i < len(s) && i < maxJoined; {
+		if !isLetter(s[i]) {
+			i++
+			continue
+		}
+		j := i
+		for j < len(s) && s[j] != ' ' && s[j] != '\t' {
+			j++
+		}
+		for _, f := range fixedWords[s[i:j]] {
+			if f.id != "" && f.kind == "debug" && strings.HasPrefix(s[i:], f.words) {
+				return f.id
+			}
+		}
+		i = j
+	}
+	return ""
+}
+
 // phrase looks for fixed words in a line without header.
 func phrase(s string) (shape, bool) {
 	if len(s) < 8 || len(s) > maxJoined {
