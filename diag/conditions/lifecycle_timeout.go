@@ -275,6 +275,9 @@ func (t *Tunnel) anyTraffic() bool {
 // Periods at which a device makes its SAs anew before they end: 75 % of the lifetime.
 const rekeyShare = 0.75
 
+// eighteenHours are people's words for the period of the default lifetime's rekey.
+var eighteenHours = []string{"18 hour", "18-hour", "eighteen hours", "18 stunden", "18-stunden", "18 heures", "18 horas", "18 uur", "18 ore", "every 18h", "alle 18h", "18 h "}
+
 var rekeyBeforeLifetime = Condition{
 	ID:       "rekey-before-lifetime",
 	Cause:    "the tunnel rekeys at 75 % of its lifetime, as it should",
@@ -310,7 +313,7 @@ var rekeyBeforeLifetime = Condition{
 				out = append(out, rekeyMatch(t, e, life{who: ev.Peer.String()}, []Clue{For(2.4, "the timer of the rekey is 18 h", ev.Place)}))
 				break
 			}
-			if x := t.said("18 hour", "18 stunden", "18 heures", "18 horas", "18 h", "18 uur", "18 ore", "18h"); len(x) > 0 {
+			if x := t.said(eighteenHours...); len(x) > 0 {
 				clues := []Clue{For(2.2, "people say: every 18 hours", x...)}
 				if lifetime, where := e.ikeLifetime(); lifetime == 24*time.Hour {
 					clues = append(clues, For(2.4, "the lifetime is 24 h, of which 18 h are three quarters", where))
@@ -320,6 +323,13 @@ var rekeyBeforeLifetime = Condition{
 				}
 				out = append(out, rekeyMatch(t, e, life{who: e.PeerLabel()}, clues))
 			}
+		}
+		if x := t.said(eighteenHours...); len(t.Ends) == 0 && len(x) > 0 {
+			out = append(out, Match{Key: "said", Clues: []Clue{For(2.2, "people say: every 18 hours", x...)},
+				Title:       "A tunnel that is made anew every 18 hours follows its lifetime of 24 hours",
+				Explanation: "A device makes a new SA when 75 % of the lifetime has passed: after 18 hours of 24. The short interruption is that rekey, not a fault.",
+				Actions:     []report.Action{harmless("nothing to repair; where connections drop at that moment look at sysopt connection preserve-vpn-flows")},
+				Next:        []report.Next{readAlso("the log around one interruption", "a rekey comes back within seconds")}})
 		}
 		for i := range out {
 			for _, e := range t.Ends {

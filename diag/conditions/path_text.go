@@ -276,6 +276,9 @@ var udp4500Text = Condition{
 					clues = append(clues, For(1, e.Label()+" answered on UDP 500 and got nothing on 4500", saPlace(sa)))
 				}
 			}
+			if x := saying(withID(evs, "713136"), "msg5", "msg6", "msg_5", "msg_6"); len(x) > 0 {
+				clues = append(clues, For(1.3, "the negotiation timed out at message 5 or 6", at(x...)...))
+			}
 			if x := e.inState("MM_WAIT_MSG6"); len(x) > 0 {
 				clues = append(clues, For(1.1, e.Label()+" has no answer to message 5", placesOf(x)...))
 			}

@@ -157,6 +157,9 @@ var pskMismatch = Condition{
 			if x := saying(evs, "payload_malformed", "invalid_payload", "payload malformed"); len(x) > 0 {
 				clues = append(clues, For(1.2, "the peer could not read our message", at(x...)...))
 			}
+			if x := saying(withID(evs, "713136"), "msg5", "msg6", "msg_5", "msg_6"); len(x) > 0 {
+				clues = append(clues, For(1.2, "the negotiation timed out at message 5 or 6", at(x...)...))
+			}
 			if x := withID(evs, "713201"); len(x) > 1 {
 				clues = append(clues, For(0.6, "phase 1 messages repeat", at(x...)...))
 			}
