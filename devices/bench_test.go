@@ -56,7 +56,7 @@ func serveBenchLab(args string) error {
 	defer lab.Close()
 	for i, megabytes := range largeOutputs { // ASAs are the first, third, ...
 		if d := lab.Device(fmt.Sprintf("site-%04d", 2*i+1)); d != nil {
-			line := "Nov 27 2026 15:44:51: %ASA-6-302013: Built outbound TCP connection 1234567 for outside:192.0.2.8/443 (192.0.2.8/443)\n"
+			line := "Nov 27 2026 15:44:51: %ASA-6-602303: IPSEC: An inbound LAN-to-LAN SA (SPI= 0x7B16A0B7) has been created.\n"
 			d.SetOutput("show logging", strings.Repeat(line, megabytes<<20/len(line)))
 		}
 	}
@@ -429,8 +429,9 @@ func BenchmarkLargeOutput(b *testing.B) {
 
 // BenchmarkNetmiko: the job of BenchmarkOpen by python3-netmiko, beside ours.
 func BenchmarkNetmiko(b *testing.B) {
-	if out, err := exec.Command("python3", "-c", "import netmiko").CombinedOutput(); err != nil {
-		b.Skipf("no netmiko for python3: install the package python3-netmiko (%s)", bytes.TrimSpace(out))
+	const python = "/usr/bin/python3" // Debian's, which has Debian's packages
+	if out, err := exec.Command(python, "-c", "import netmiko").CombinedOutput(); err != nil {
+		b.Skipf("no netmiko: install the package python3-netmiko (%s)", bytes.TrimSpace(out))
 	}
 	l := startRemote(b, 1, 0)
 	d := l.inv.Devices()[0]
@@ -451,7 +452,7 @@ func BenchmarkNetmiko(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		cmd := exec.Command("python3", "testdata/netmiko_bench.py")
+		cmd := exec.Command(python, "testdata/netmiko_bench.py")
 		cmd.Stdin, cmd.Stderr = bytes.NewReader(job), os.Stderr
 		out, err := cmd.Output()
 		if err != nil {

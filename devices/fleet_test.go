@@ -336,6 +336,7 @@ func TestFaultsOverTheFleet(t *testing.T) {
 			if got := reason(t, err); got != tc.want {
 				t.Errorf("%s, want %s: %v", got, tc.want, err)
 			}
+			t.Log(err) // go test -v shows what the user sees
 			for _, s := range b.lab.Secrets() {
 				if strings.Contains(err.Error(), s) {
 					t.Errorf("%v: holds a secret", err)
@@ -357,6 +358,7 @@ func TestFaultsOverTheFleet(t *testing.T) {
 		if got := reason(t, err); got != devices.Busy {
 			t.Errorf("%v", err)
 		}
+		t.Log(err)
 		for _, f := range fleets {
 			_ = f.Close()
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"vpnbot/devices/command"
 )
@@ -409,6 +410,9 @@ func clean(raw []byte, paging bool) string {
 		if raw = rest; !more {
 			break
 		}
+	}
+	if text := b.String(); utf8.ValidString(text) { // much faster, and nearly always so
+		return text
 	}
 	return strings.ToValidUTF8(b.String(), "\uFFFD")
 }

@@ -127,7 +127,7 @@ func (t *sshTransport) handshakeFailure(ctx context.Context, addr string, conn *
 	case knownhosts.IsHostKeyChanged(err) || knownhosts.IsHostUnknown(err):
 		return fail(HostKey, "check the host key of "+addr, "run vpnbot check --connect --learn-host-keys and compare the fingerprint", err)
 	case auth.rejected(err) && (ctx.Err() == nil || strings.Contains(err.Error(), "unable to authenticate")):
-		f := fail(Auth, tried, "the device or its AAA server refused user "+fmt.Sprintf("%q", t.cfg.User)+"; it is not tried again until the configuration changes", errors.New("the password or key was refused"))
+		f := fail(Auth, tried, "the device or its AAA server refused user "+fmt.Sprintf("%q", t.cfg.User)+"; it is not tried again until vpnbot is restarted with another", errors.New("the password or key was refused"))
 		f.Rejected = true
 		return f
 	case ctx.Err() != nil:

@@ -224,7 +224,7 @@ func (s *Session) enable(ctx context.Context) error {
 		}
 	}
 	if refused {
-		f := fail(Privilege, tried, "check enable under credentials; it is not tried again until the configuration changes", errors.New("the enable password was refused"))
+		f := fail(Privilege, tried, "check enable under credentials; it is not tried again until vpnbot is restarted with another", errors.New("the enable password was refused"))
 		f.Rejected = true
 		return f
 	}

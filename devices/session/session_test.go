@@ -154,6 +154,7 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%v: want it to say %q", err, tc.says)
 			}
+			t.Log(err) // go test -v shows what the user sees
 			for _, secret := range []string{password, "enable-me", "wrong"} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("%v: holds the secret %q", err, secret)
@@ -408,6 +409,7 @@ func TestDeathInTheMiddle(t *testing.T) {
 			if !errors.As(err, &f) || f.Reason != tc.reason {
 				t.Errorf("%v (answer %q)", err, a.Text)
 			}
+			t.Log(err)
 			if ses.Err() == nil {
 				t.Error("the session would be used again")
 			}
