@@ -343,13 +343,11 @@ var vpnFilter = Condition{
 					list = wordAfter(denied[0].Text, "access-list ")
 				}
 			}
-			if l := c.ACL(list); l != nil {
-				for _, a := range l.Entries {
-					if !a.Permit && a.Hits > 0 {
-						denied = append(denied, facts.Event{Text: a.Place.Text, Place: a.Place})
-						m.Clues = append(m.Clues, For(2.8, fmt.Sprintf("the filter's deny line has %d hits", a.Hits), e.hitLine(list, a), a.Place))
-						break
-					}
+			for _, ct := range e.Device.Counters {
+				if ct.Group == "access-list" && list != "" && ct.Value > 0 && strings.HasPrefix(ct.Name, list+" ") && hasAny(ct.Text, " deny ") {
+					denied = append(denied, facts.Event{Text: ct.Text, Place: ct.Place})
+					m.Clues = append(m.Clues, For(2.8, fmt.Sprintf("the filter's deny line has %d hits", ct.Value), ct.Place))
+					break
 				}
 			}
 			if x := withID(e.Events(), "113030", "113034"); len(x) > 0 {
@@ -394,16 +392,6 @@ var vpnFilter = Condition{
 		}
 		return out
 	},
-}
-
-// hitLine is the line of show access-list that counts an entry's hits.
-func (e *End) hitLine(list string, a facts.ACE) facts.Place {
-	for _, ct := range e.Device.Counters {
-		if ct.Group == "access-list" && ct.Value == a.Hits && strings.HasPrefix(ct.Name, list) {
-			return ct.Place
-		}
-	}
-	return a.Place
 }
 
 // filtered are the pairs (own, remote) that a tunnel-group's filter must let pass: the

@@ -105,7 +105,9 @@ var routeMissing = Condition{
 			if x := withID(e.Events(), "713258"); len(x) > 0 {
 				m.Clues = append(m.Clues, For(weight(configured, 2, 3.6), "phase 1 and phase 2 are on different interfaces: the peer is reached by another line since", at(x...)...))
 			}
-			if x := t.notInTable(e); len(x) > 0 {
+			asked := ""
+			if x, a := t.notInTable(e); len(x) > 0 {
+				asked = a.String()
 				m.Clues = append(m.Clues, For(weight(configured, 1, 3), "the routing table has no entry for it", x...))
 			}
 			for _, tr := range e.tracesOf() {
@@ -117,6 +119,9 @@ var routeMissing = Condition{
 				continue
 			}
 			what := "the network behind " + e.PeerLabel()
+			if asked != "" {
+				what = asked
+			}
 			if gone.IsValid() {
 				what = gone.String()
 			}
@@ -128,6 +133,9 @@ var routeMissing = Condition{
 				gw = g.String()
 			}
 			m.Title = fmt.Sprintf("%s has no route for %s towards the tunnel to %s", e.Label(), what, e.PeerLabel())
+			if asked != "" && !e.Peer.IsValid() { // a router behind the gateway
+				m.Title = fmt.Sprintf("%s has no route for %s, so answers do not find the way back to the gateway", e.Label(), what)
+			}
 			m.Explanation = "A packet meets the crypto map only on the interface that the routing table picks for it."
 			switch {
 			case wrong.iface != "":
@@ -177,8 +185,9 @@ func (e *End) siblings(missing netip.Prefix) []facts.Place {
 }
 
 // notInTable finds questions for a route to a far network that were answered with none.
-func (t *Tunnel) notInTable(e *End) []facts.Place {
+func (t *Tunnel) notInTable(e *End) ([]facts.Place, netip.Addr) {
 	var out []facts.Place
+	var asked netip.Addr
 	for _, o := range e.Device.Outputs {
 		if !strings.HasPrefix(o.Command, "show ip route ") && !strings.HasPrefix(o.Command, "show route ") {
 			continue
@@ -190,11 +199,12 @@ func (t *Tunnel) notInTable(e *End) []facts.Place {
 		}
 		for _, l := range o.Text {
 			if hasAny(l.Text, "not in table") {
+				asked = a
 				out = append(out, facts.Place{Source: o.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)})
 			}
 		}
 	}
-	return out
+	return out, asked
 }
 
 // pooled tells whether an address is of a client pool of any gateway in the bundle: the

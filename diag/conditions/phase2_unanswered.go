@@ -2,7 +2,9 @@ package conditions
 
 import (
 	"slices"
+	"strings"
 
+	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
 )
 
@@ -36,9 +38,9 @@ var quickModeText = Condition{
 			if x := saying(evs, "retransmitting create_child_sa", "create_child_sa retransmit", "child sa exchange timed out"); len(x) > 0 {
 				clues = append(clues, For(2.8, "the child exchange gets no answer", at(x...)...))
 			}
-			if x := saying(evs, "create_child_sa exchange request"); len(x) > 0 {
-				if y := saying(evs, "retransmitting packet"); len(y) > 1 {
-					clues = append(clues, For(3.2, "the child exchange is sent again and again", append(at(x...), at(y...)...)...))
+			if y := saying(evs, "retransmitting packet"); len(y) > 1 {
+				if x, ok := e.childRequest(); ok {
+					clues = append(clues, For(3.2, "the child exchange is sent again and again", append(at(y...), x)...))
 				}
 			}
 			if len(clues) == 0 {
@@ -64,4 +66,19 @@ var quickModeText = Condition{
 		}
 		return out
 	},
+}
+
+// childRequest finds the line of an IKEv2 debug that says that a child exchange was started.
+func (e *End) childRequest() (facts.Place, bool) {
+	if x := saying(e.Events(), "create_child_sa exchange request"); len(x) > 0 {
+		return x[0].Place, true
+	}
+	for _, o := range e.Device.Outputs {
+		for _, l := range o.Text {
+			if strings.Contains(l.Text, "CREATE_CHILD_SA Exchange REQUEST") {
+				return facts.Place{Source: o.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)}, true
+			}
+		}
+	}
+	return facts.Place{}, false
 }
