@@ -334,7 +334,7 @@ func (l testLog) Write(b []byte) (int, error) {
 }
 
 func (o *office) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	o.t.Cleanup(cancel)
 	return ctx
 }
@@ -430,7 +430,7 @@ func (o *office) fine() {
 // eventually waits for something that Slack does not see.
 func (o *office) eventually(what string, cond func() bool) {
 	o.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			o.t.Fatalf("waited for %s", what)
