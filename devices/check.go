@@ -59,8 +59,18 @@ func (f *Fleet) LearnHostKeys(ctx context.Context, yes func(device, fingerprint 
 				errs = append(errs, f.explain(d, err))
 				break
 			}
-			at := c // whose key is looked at: the device's, after its jump host's
-			_, err = f.learn(ctx, at, conf.Name, yes)
+			// The jump host sees a real login: the same rules as for any other.
+			turn, err := f.takeTurns(d, f.inv.Credential(conf), &c)
+			if err != nil {
+				errs = append(errs, f.explain(d, err))
+				break
+			}
+			_, err = f.learn(ctx, c, conf.Name, yes)
+			var fail *session.Failure
+			if errors.As(err, &fail) && fail.Rejected {
+				turn.rejected(fail)
+			}
+			turn.end()
 			var unknown *session.HostKeyError
 			if c.Jump != nil && errors.As(err, &unknown) && unknown.Address == c.Jump.Address && !unknown.Changed {
 				jump := *c.Jump

@@ -379,34 +379,11 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Looked at before anything is sent, and again right before the secret is shown.
-	own, jump := account{d.conf.Name, d.conf.Credentials, cred.Username}, account{}
-	if err := f.lockout.check(own); err != nil {
+	turn, err := f.takeTurns(d, cred, &conf)
+	if err != nil {
 		return nil, err
 	}
-	var releases []func()
-	defer func() {
-		for _, r := range releases {
-			r()
-		}
-	}()
-	present := func(a account) func(context.Context) error {
-		return func(ctx context.Context) error {
-			release, err := f.lockout.enter(ctx, a)
-			if err == nil {
-				releases = append(releases, release)
-			}
-			return err
-		}
-	}
-	conf.Present = present(own)
-	if conf.Jump != nil {
-		jump = account{"jump host " + conf.Jump.Address, "jump", conf.Jump.User}
-		if err := f.lockout.check(jump); err != nil {
-			return nil, err
-		}
-		conf.Jump.Present = present(jump)
-	}
+	defer turn.end()
 	if err := f.pace.wait(ctx); err != nil {
 		return nil, &session.Failure{Reason: session.Timeout, Tried: "log in", Hint: "many logins wait: ssh.logins_per_second bounds them", Err: context.Cause(ctx)}
 	}
@@ -419,10 +396,7 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 		conf.Address, conf.Standby = addr, i > 0
 		s, err := session.Open(ctx, conf)
 		if err == nil {
-			f.lockout.accepted(own)
-			if conf.Jump != nil {
-				f.lockout.accepted(jump)
-			}
+			turn.accepted()
 			if i > 0 {
 				f.log.Warn("the device does not answer, its standby address does", "device", d.conf.Name, "standby", addr)
 			}
@@ -436,13 +410,7 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 			break
 		}
 		if fail.Rejected {
-			who := own
-			if fail.Jump {
-				who = jump
-			}
-			if f.lockout.rejected(who) {
-				f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart", "credential", who.credential)
-			}
+			turn.rejected(fail)
 			break
 		}
 		if fail.Reason != session.Unreachable {
@@ -450,6 +418,64 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 		}
 	}
 	return nil, first
+}
+
+// turns is one login's dealings with the lockout: for the device, and for its jump host.
+type turns struct {
+	f         *Fleet
+	own, jump account
+	releases  []func()
+}
+
+// takeTurns looks whether the login is allowed at all, before anything is sent, and makes
+// conf ask again right before each secret is shown.
+func (f *Fleet) takeTurns(d *device, cred inventory.Credential, conf *session.Config) (*turns, error) {
+	t := &turns{f: f, own: account{d.conf.Name, d.conf.Credentials, cred.Username}}
+	present := func(a account) func(context.Context) error {
+		return func(ctx context.Context) error {
+			release, err := f.lockout.enter(ctx, a)
+			if err == nil {
+				t.releases = append(t.releases, release)
+			}
+			return err
+		}
+	}
+	if err := f.lockout.check(t.own); err != nil {
+		return nil, err
+	}
+	conf.Present = present(t.own)
+	if conf.Jump != nil {
+		t.jump = account{"jump host " + conf.Jump.Address, "jump", conf.Jump.User}
+		if err := f.lockout.check(t.jump); err != nil {
+			return nil, err
+		}
+		conf.Jump.Present = present(t.jump)
+	}
+	return t, nil
+}
+
+func (t *turns) end() {
+	for _, r := range t.releases {
+		r()
+	}
+}
+
+func (t *turns) accepted() {
+	t.f.lockout.accepted(t.own)
+	if t.jump != (account{}) {
+		t.f.lockout.accepted(t.jump)
+	}
+}
+
+// rejected notes whose password it was that was refused.
+func (t *turns) rejected(fail *session.Failure) {
+	who := t.own
+	if fail.Jump {
+		who = t.jump
+	}
+	if t.f.lockout.rejected(who) {
+		t.f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart", "credential", who.credential)
+	}
 }
 
 func (f *Fleet) sessionConfig(d *device, cred inventory.Credential) (session.Config, error) {

@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 
 	"vpnbot/devices"
 	"vpnbot/devices/command"
@@ -254,5 +257,70 @@ func TestLimits(t *testing.T) {
 	}
 	if n := hq.Count("exit"); n != 8 {
 		t.Errorf("logged out %d times of 8", n)
+	}
+}
+
+// A jump host that refuses its password sees it once, however many devices are behind it,
+// also when only host keys are learnt.
+func TestJumpHostRefusesOnce(t *testing.T) {
+	ctx := context.Background()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	shown := 0
+	conf := &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		shown++
+		return nil, errors.New("no")
+	}}
+	conf.AddHostKey(host)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { _, _, _, _ = ssh.NewServerConn(c, conf); _ = c.Close() })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+
+	known := filepath.Join(t.TempDir(), "known_hosts")
+	if err := os.WriteFile(known, []byte(knownhosts.Line([]string{l.Addr().String()}, host.PublicKey())+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, func(c *inventory.Config) {
+		c.SSH.KnownHosts = known
+		c.Credentials["jump"] = inventory.Credential{Username: "ops", Password: "wrong"}
+		for i := range c.Devices {
+			c.Devices[i].Jump = "ops@" + l.Addr().String()
+		}
+	})
+	err = b.fleet.LearnHostKeys(ctx, func(string, string) bool { t.Error("a key was shown"); return false })
+	if reason(t, err) != devices.Auth {
+		t.Errorf("%v", err)
+	}
+	for _, d := range b.inv.Devices() {
+		_, err := b.fleet.Run(ctx, d.Name, plain, evidence(t, b, d.Name, "clock")...)
+		if reason(t, err) != devices.Auth {
+			t.Errorf("%v", err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if shown != 1 {
+		t.Errorf("the jump host saw the password %d times", shown)
 	}
 }
