@@ -26,11 +26,39 @@ type wpkt struct {
 	sent    bool // seen at its sender's capture
 	arrived int  // 1 yes, 0 no, -1 the receiver was not captured
 	sure    bool // of a loss: the receiver's capture goes on
-	place   facts.Place
+	// What place reads, when somebody quotes the packet: a log has thousands.
+	view   *path.View
+	msg    *facts.Message
+	flow   *facts.ESPFlow
+	sample *facts.ESPPacket
 }
 
-// log lists what passed after the tunnel was negotiated, in order of time.
+// place is the packet as evidence.
+func (p *wpkt) place() facts.Place {
+	if p.msg != nil {
+		return wirePlace(p.view, p.msg, "")
+	}
+	return espPlace(p.view, p.flow, p.sample, "")
+}
+
+// number is the packet's in its capture.
+func (p *wpkt) number() int {
+	if p.msg != nil {
+		return p.msg.Packet
+	}
+	return p.sample.Packet
+}
+
+// log lists what passed after the tunnel was negotiated, in order of time. It is made once
+// and not to be changed.
 func (s *story) log() []wpkt {
+	if !s.logMade {
+		s.logged, s.logMade = s.makeLog(), true
+	}
+	return s.logged
+}
+
+func (s *story) makeLog() []wpkt {
 	var out []wpkt
 	if s.a != nil {
 		for _, m := range s.a.Msgs {
@@ -52,7 +80,7 @@ func (s *story) log() []wpkt {
 			if x == nil || s.w.Ends[end].View == nil {
 				continue
 			}
-			p.place = wirePlace(s.w.Ends[end].View, x, "")
+			p.view, p.msg = s.w.Ends[end].View, x
 			out = append(out, p)
 		}
 	}
@@ -79,7 +107,7 @@ func (s *story) log() []wpkt {
 			for _, o := range rows {
 				for i := range o.Sample {
 					q := &o.Sample[i]
-					p := wpkt{at: q.Time.Add(v.Offset), from: from, esp: true, size: q.Length, df: q.DF, frag: q.Pieces > 0, sent: v == sv, arrived: -1, place: espPlace(v, o, q, "")}
+					p := wpkt{at: q.Time.Add(v.Offset), from: from, esp: true, size: q.Length, df: q.DF, frag: q.Pieces > 0, sent: v == sv, arrived: -1, view: v, flow: o, sample: q}
 					switch {
 					case v == rv:
 						p.arrived = 1
@@ -101,17 +129,17 @@ func (s *story) log() []wpkt {
 				for i := range y.Sample {
 					q := &y.Sample[i]
 					if at := q.Time.Add(rv.Offset); !sv.Ran(at) {
-						out = append(out, wpkt{at: at, from: from, esp: true, size: q.Length, df: q.DF, frag: q.Pieces > 0, arrived: 1, place: espPlace(rv, y, q, "")})
+						out = append(out, wpkt{at: at, from: from, esp: true, size: q.Length, df: q.DF, frag: q.Pieces > 0, arrived: 1, view: rv, flow: y, sample: q})
 					}
 				}
 			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b wpkt) int {
-		if c := a.at.Compare(b.at); c != 0 || a.place.Source != b.place.Source {
+		if c := a.at.Compare(b.at); c != 0 || a.view.Capture.Source != b.view.Capture.Source {
 			return c
 		}
-		return cmp.Compare(a.place.Packet, b.place.Packet)
+		return cmp.Compare(a.number(), b.number())
 	})
 	return out
 }
@@ -122,7 +150,7 @@ func placesOfPkts(ps []wpkt, n int, what string) []facts.Place {
 		if len(out) >= n {
 			break
 		}
-		p := ps[i].place
+		p := ps[i].place()
 		if what != "" {
 			p.Text += ": " + what
 		}
@@ -349,7 +377,7 @@ func cutMidway(t *Tunnel) []Match {
 		}
 		at := f.last.at.UTC().Format("2006-01-02 15:04:05.0")
 		return []Match{{Clues: []Clue{For(w, fmt.Sprintf("%d packets from %s after %s did not arrive", len(f.lost), s.name(f.from), at), placesOfPkts(f.lost, 6, "did not arrive")...),
-			For(0.01, "the last that arrived", f.last.place)},
+			For(0.01, "the last that arrived", f.last.place())},
 			Title:       fmt.Sprintf("Since %s UTC nothing from %s reaches %s", at, s.name(f.from), s.name(1-f.from)),
 			Explanation: fmt.Sprintf("The tunnel was up and passed traffic. After %s UTC everything that %s sends is lost, whatever its size and kind, although it goes on sending: the path was cut in the middle of the session. No end closed the tunnel.", at, s.name(f.from)),
 			Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, append([]string{}, append(ispSteps, "name the moment in UTC")...), "nothing changes on the devices")}}}
@@ -391,7 +419,7 @@ func wireDead(s *story) *Match {
 			w = 1.4
 		}
 		return &Match{Clues: []Clue{For(w, fmt.Sprintf("%d packets of %s without anything coming back", len(f.lost), s.name(f.from)), placesOfPkts(f.lost, 6, "nothing comes back")...),
-			For(0.01, "the last that was heard", f.last.place)},
+			For(0.01, "the last that was heard", f.last.place())},
 			Title: fmt.Sprintf("%s is not heard any more since %s UTC", s.name(1-f.from), f.last.at.UTC().Format("2006-01-02 15:04:05")),
 			Explanation: fmt.Sprintf("The tunnel was up; then nothing comes from %s any more, neither traffic nor answers to probes, and no delete was sent. Host or link there is down, or the path is cut: the capture at the other end tells which.",
 				s.name(1-f.from)),
@@ -663,7 +691,7 @@ func espBlackHole(t *Tunnel) []Match {
 		}
 		cs := []Clue{For(w, fmt.Sprintf("%d packets of %d bytes and more from %s: %s", len(sp.lostPkts), sp.lost, s.name(from), how), placesOfPkts(sp.lostPkts, 6, how)...)}
 		if sp.passPkt != nil {
-			cs = append(cs, For(0.01, fmt.Sprintf("smaller ones pass: %d bytes", sp.passed), sp.passPkt.place))
+			cs = append(cs, For(0.01, fmt.Sprintf("smaller ones pass: %d bytes", sp.passed), sp.passPkt.place()))
 		}
 		return []Match{{Key: "esp", Clues: cs,
 			Title:       fmt.Sprintf("Large packets from %s vanish in the tunnel's path (path MTU black hole)", s.name(from)),
@@ -1092,7 +1120,7 @@ func wireMapping(s *story) *Match {
 			cs = append(cs, For(0.8, "a router refuses them: no mapping is left", icmpPlaces(un)...))
 		}
 		if f.last != nil {
-			cs = append(cs, For(0.01, "the last that was heard", f.last.place))
+			cs = append(cs, For(0.01, "the last that was heard", f.last.place()))
 		}
 		return &Match{Clues: cs, Title: fmt.Sprintf("The NAT in front of %s forgot the tunnel", s.name(to)),
 			Explanation: fmt.Sprintf("The tunnel was up through NAT. After a pause packets from %s to the NAT's address and port do not reach %s any more, and keepalives were rarer than the NAT's memory. Traffic from behind the NAT opens it again.", s.name(f.from), s.name(to)),

@@ -27,6 +27,8 @@ type story struct {
 	upAt     time.Time
 	stop     stop
 	esp      [2]espDir // by sender
+	logged   []wpkt    // what log made
+	logMade  bool
 }
 
 // stopKind says how a negotiation came to a halt.

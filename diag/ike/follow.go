@@ -13,19 +13,21 @@ import (
 
 // Bounds of what is kept of one capture.
 const (
-	maxNegotiations = 100000
-	maxMessages     = 400 // of one negotiation while reading: the first ones and the last ones
-	fewMessages     = 24  // the least, however many negotiations there are
-	maxDetailBytes  = 16 << 20
-	maxKeepalives   = 4096
-	maxGarbage      = 1024
-	maxHosts        = 1024
-	maxProtocols    = 8
-	maxOrphans      = 1024
-	maxICMP         = 4096
-	maxKeepTimes    = 64
-	maxPaths        = 16
-	maxTwins        = 16 // negotiations with one cookie
+	maxNegotiations  = 100000
+	maxMessages      = 400   // of one negotiation while reading: the first ones and the last ones
+	fewMessages      = 24    // the least for up to manyNegotiations, beyond them half of it
+	allMessages      = 48000 // of all negotiations
+	manyNegotiations = 4000
+	maxDetailBytes   = 16 << 20
+	maxKeepalives    = 4096
+	maxGarbage       = 1024
+	maxHosts         = 1024
+	maxProtocols     = 8
+	maxOrphans       = 1024
+	maxICMP          = 4096
+	maxKeepTimes     = 64
+	maxPaths         = 16
+	maxTwins         = 16 // negotiations with one cookie
 )
 
 // sighting is one message while the file is being read, in little room: of a headend's
@@ -517,7 +519,12 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 // keepMessages is how many messages of one negotiation are kept while reading: less, the
 // more negotiations there are.
 func (f *follower) keepMessages() int {
-	return min(max(160000/max(len(f.order), 1), fewMessages), maxMessages)
+	n := max(len(f.order), 1)
+	few := fewMessages
+	if n > manyNegotiations {
+		few /= 2
+	}
+	return min(max(allMessages/n, few), maxMessages)
 }
 
 // add keeps the first messages and, in a ring, the last ones.
