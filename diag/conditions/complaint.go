@@ -43,6 +43,28 @@ type complaints struct {
 type clause struct {
 	text  string // lower case, blank at both ends
 	place facts.Place
+	ends  bool // a sentence ends behind it
+}
+
+// sentences puts clauses together where nothing in them is said to be in order: "they need
+// their printer, at present it is unreachable".
+func sentences(cs []clause) []clause {
+	var out []clause
+	for i := 0; i < len(cs); {
+		j := i
+		for j < len(cs)-1 && !cs[j].ends {
+			j++
+		}
+		text := ""
+		for _, c := range cs[i : j+1] {
+			text += c.text
+		}
+		if j > i && len(text) < 400 && !slices.ContainsFunc(works, func(s string) bool { return strings.Contains(text, s) }) {
+			out = append(out, clause{text: text, place: cs[i].place})
+		}
+		i = j + 1
+	}
+	return out
 }
 
 // want is a complaint's wording: every group must have one of its words in one clause.
@@ -89,12 +111,15 @@ var wants = []want{
 // listen reads the notes of a bundle.
 func listen(set *facts.Set) *complaints {
 	c := &complaints{places: map[complaint][]facts.Place{}}
+	var whole []clause
 	for _, d := range set.Devices {
 		for _, para := range paragraphs(d.Notes) {
-			c.clause = append(c.clause, clauses(para)...)
+			cs := clauses(para)
+			c.clause = append(c.clause, cs...)
+			whole = append(whole, sentences(cs)...)
 		}
 	}
-	for _, cl := range c.clause {
+	for _, cl := range append(slices.Clone(c.clause), whole...) {
 		for _, w := range wants {
 			if w.in(cl.text) && !slices.ContainsFunc(c.places[w.what], func(p facts.Place) bool { return p.Source == cl.place.Source && p.Line == cl.place.Line }) {
 				c.places[w.what] = append(c.places[w.what], cl.place)
@@ -180,7 +205,7 @@ func paragraphs(notes []facts.Note) [][]facts.Note {
 
 // conjunctions divide a sentence where its second half says something else.
 var conjunctions = strings.NewReplacer(" but ", "\x00", " aber ", "\x00", " mais ", "\x00", " pero ", "\x00", " while ", "\x00", " whereas ", "\x00", " während ", "\x00", " jedoch ", "\x00", " however ", "\x00", " alors que ", "\x00", " mientras ", "\x00", " sondern ", "\x00",
-	", ", "\x00", "; ", "\x00", ". ", "\x00", "! ", "\x00", "? ", "\x00", ": ", "\x00", " - ", "\x00", " – ", "\x00", " — ", "\x00", " (", "\x00", ") ", "\x00")
+	", ", "\x00", "; ", "\x00", ". ", ".\x00", "! ", ".\x00", "? ", ".\x00", ": ", "\x00", " - ", "\x00", " – ", "\x00", " — ", "\x00", " (", "\x00", ") ", "\x00")
 
 // quotes are marks that would hide a word's edge, and elisions of French articles do too.
 var (
@@ -213,7 +238,7 @@ func clauses(notes []facts.Note) []clause {
 			line++
 		}
 		at += len(t)
-		out = append(out, clause{text: " " + t + " ", place: notes[line].Place})
+		out = append(out, clause{text: " " + t + " ", place: notes[line].Place, ends: strings.HasSuffix(part, ".")})
 	}
 	return out
 }

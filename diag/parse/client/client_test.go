@@ -1,7 +1,9 @@
 package client
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,4 +132,21 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		Parse(lines(s), "f")
 	})
+}
+
+// Pings that somebody wrote down in one line, and pings of which only the answers were pasted.
+func TestPingsTold(t *testing.T) {
+	var lines []facts.Line
+	for i, s := range []string{"ping 192.0.2.1: 15ms 14 ms 16ms", "from home ping 10.1.1.1 through vpn: time=300ms time=400ms", "ping me in 5 minutes", `C:\>ping 10.1.1.9`, "Reply from 10.1.1.9: bytes=32 time=40ms TTL=126", "Request timed out."} {
+		lines = append(lines, facts.Line{N: i + 1, Text: s})
+	}
+	_, pings, _ := Parse(lines, "t.txt")
+	var got []string
+	for _, p := range pings {
+		got = append(got, fmt.Sprintf("%s %d/%d %dms line %d", p.Target, p.Received, p.Sent, p.MillisRT, p.Place.Line))
+	}
+	want := []string{"192.0.2.1 3/3 15ms line 1", "10.1.1.1 2/2 350ms line 2", "10.1.1.9 1/2 40ms line 5"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
