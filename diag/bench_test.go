@@ -166,7 +166,8 @@ assert len(rows) >= 5000, len(rows)
 
 // BenchmarkTextFSM is a peer: python3-textfsm over the SAs alone, start of the interpreter included.
 func BenchmarkTextFSM(b *testing.B) {
-	if err := exec.Command("python3", "-c", "import textfsm").Run(); err != nil {
+	python := "/usr/bin/python3" // Debian's own has Debian's modules
+	if err := exec.Command(python, "-c", "import textfsm").Run(); err != nil {
 		b.Skip("no python3 with textfsm (Debian: python3-textfsm)")
 	}
 	text := headend(peers)
@@ -174,7 +175,7 @@ func BenchmarkTextFSM(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	used := 0.0
 	for b.Loop() {
-		c := exec.Command("python3", "-c", textfsm)
+		c := exec.Command(python, "-c", textfsm)
 		c.Stdin = strings.NewReader(text)
 		if out, err := c.CombinedOutput(); err != nil {
 			b.Fatalf("%v: %s", err, out)

@@ -53,6 +53,7 @@ type End struct {
 	Others map[netip.Addr]bool
 	Index  *Index // shared like Others; made when missing
 
+	flow *flow // the reading of the counters, made on first use
 	seen struct { // the end's share of the device's facts, made on first use
 		ike      *[]facts.IKESA
 		ipsec    *[]facts.IPsecSA

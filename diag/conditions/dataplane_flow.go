@@ -21,6 +21,14 @@ type flow struct {
 // the difference counts. The device's own test pings move the counters of a tunnel that its
 // hosts do not use, so they are taken off.
 func (e *End) counters() flow {
+	if e.flow == nil {
+		f := e.count()
+		e.flow = &f
+	}
+	return *e.flow
+}
+
+func (e *End) count() flow {
 	var sent, got int64
 	for _, p := range e.Device.Pings {
 		if p.Source != "" && (e.touches(p.Target) || len(e.protected()) == 0) {
@@ -133,7 +141,7 @@ func (t *Tunnel) espLost() []Clue {
 func (t *Tunnel) encapsulated() ([]facts.Place, bool) {
 	for _, e := range t.Ends {
 		for _, sa := range e.IPsec() {
-			if hasAny(settingsOf(sa), "nat-t", "udp-encaps") {
+			if inUDP(sa) {
 				return []facts.Place{sa.Place}, true
 			}
 		}
@@ -190,6 +198,18 @@ var espUDPText = Condition{
 		}
 		return []Match{m}
 	},
+}
+
+// inUDP tells whether an SA is negotiated for ESP in UDP.
+func inUDP(sa facts.IPsecSA) bool {
+	for _, list := range [][]facts.SPI{sa.SPIIn, sa.SPIOut} {
+		for _, x := range list {
+			if hasAny(x.Settings, "nat-t", "udp-encaps") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func settingsOf(sa facts.IPsecSA) string {

@@ -21,10 +21,8 @@ func (e *End) routesWhole() (facts.Place, bool) {
 	if c == nil || c.Partial || len(c.Interfaces) == 0 {
 		return facts.Place{}, false
 	}
-	for _, l := range c.Lines {
-		if l.Parent < 0 && (strings.HasPrefix(l.Text, "router ") || strings.HasPrefix(l.Text, "ip default-gateway")) {
-			return facts.Place{}, false
-		}
+	if len(e.lines("router ")) > 0 || len(e.lines("ip default-gateway")) > 0 {
+		return facts.Place{}, false
 	}
 	for _, i := range c.Interfaces {
 		if i.Dynamic {
