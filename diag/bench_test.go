@@ -138,27 +138,76 @@ func BenchmarkHeadendSplit(b *testing.B) {
 	}
 }
 
-// textfsm reads the identities, peer, counters and SPIs of each SA, as the template below says.
+// BenchmarkHeadendSAs reads the SAs alone, as the bundle they are in would be read.
+func BenchmarkHeadendSAs(b *testing.B) {
+	text := headend(peers)
+	text = "hq# " + text[strings.Index(text, "show crypto ipsec sa"):]
+	path := filepath.Join(b.TempDir(), "hq.txt")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(text)))
+	defer cpu(b)()
+	for b.Loop() {
+		set, err := bundle.Read([]string{path}, bundle.Options{Key: []byte("the key of this test run, 32 byte")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := len(set.Devices[0].IPsec); n != 2*peers {
+			b.Fatalf("%d SAs", n)
+		}
+	}
+}
+
+// textfsm reads of each SA what our parser keeps of it.
 const textfsm = `import sys, textfsm, io
 template = r"""Value Filldown Map (\S+)
+Value Filldown Sequence (\d+)
+Value LocalAddr (\S+)
+Value List ACL (.+)
 Value Local (\S+?)
 Value Remote (\S+?)
 Value Required Peer (\S+)
 Value Encaps (\d+)
+Value Encrypt (\d+)
+Value Digest (\d+)
 Value Decaps (\d+)
+Value Decrypt (\d+)
+Value Verify (\d+)
+Value FragFailures (\d+)
+Value PMTUsSent (\d+)
+Value PMTUsRcvd (\d+)
 Value SendErrors (\d+)
+Value RecvErrors (\d+)
+Value LocalEnd (\S+?)
+Value RemoteEnd (\S+?)
+Value PathMTU (\d+)
+Value Overhead (\d+)
+Value MediaMTU (\d+)
 Value List SPI (0x[0-9A-F]+)
+Value List Transform (.+?)
+Value List Settings (.+?)
+Value List KBytes (\d+)
+Value List Seconds (\d+)
 
 Start
   ^\s+Crypto map tag: -> Continue.Record
-  ^\s+Crypto map tag: ${Map},
+  ^\s+Crypto map tag: ${Map}, seq num: ${Sequence}, local addr: ${LocalAddr}
+  ^\s+access-list ${ACL}
   ^\s+local ident .*: \(${Local}\)
   ^\s+remote ident .*: \(${Remote}\)
   ^\s+current_peer: ${Peer}
-  ^\s+#pkts encaps: ${Encaps},
-  ^\s+#pkts decaps: ${Decaps},
-  ^\s+#send errors: ${SendErrors},
+  ^\s+#pkts encaps: ${Encaps}, #pkts encrypt: ${Encrypt}, #pkts digest: ${Digest}
+  ^\s+#pkts decaps: ${Decaps}, #pkts decrypt: ${Decrypt}, #pkts verify: ${Verify}
+  ^\s+#pre-frag successes: \d+, #pre-frag failures: ${FragFailures},
+  ^\s+#PMTUs sent: ${PMTUsSent}, #PMTUs rcvd: ${PMTUsRcvd},
+  ^\s+#send errors: ${SendErrors}, #recv errors: ${RecvErrors}
+  ^\s+local crypto endpt.: ${LocalEnd}, remote crypto endpt.: ${RemoteEnd}
+  ^\s+path mtu ${PathMTU}, ipsec overhead ${Overhead}.*, media mtu ${MediaMTU}
   ^\s+spi: ${SPI}
+  ^\s+transform: ${Transform}
+  ^\s+in use settings =\{${Settings}\}
+  ^\s+sa timing: .*\(${KBytes}/${Seconds}\)
 """
 rows = textfsm.TextFSM(io.StringIO(template)).ParseText(sys.stdin.read())
 assert len(rows) >= 5000, len(rows)

@@ -38,8 +38,9 @@ type Tunnel struct {
 	Set     *facts.Set // everything, for conditions that concern a device as a whole
 	// Wire is what the captures show of this tunnel, compared; nil when no capture does.
 	Wire  *path.Wire
-	Run   *Run   // what the tunnels of one diagnosis share
-	story *story // reading of Wire, made on first use
+	Run   *Run           // what the tunnels of one diagnosis share
+	inUDP *[]facts.Place // signs of ESP in UDP, found on first use
+	story *story         // reading of Wire, made on first use
 }
 
 // End is one device of a tunnel.
@@ -53,7 +54,7 @@ type End struct {
 	Others map[netip.Addr]bool
 	Index  *Index // shared like Others; made when missing
 
-	flow *flow // the reading of the counters, made on first use
+	flow *flow    // the reading of the counters, made on first use
 	seen struct { // the end's share of the device's facts, made on first use
 		ike      *[]facts.IKESA
 		ipsec    *[]facts.IPsecSA

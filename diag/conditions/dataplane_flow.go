@@ -3,7 +3,6 @@ package conditions
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -139,14 +138,22 @@ func (t *Tunnel) espLost() []Clue {
 
 // encapsulated: ESP travels in UDP 4500 on this tunnel.
 func (t *Tunnel) encapsulated() ([]facts.Place, bool) {
+	if t.inUDP == nil {
+		x := t.findUDP()
+		t.inUDP = &x
+	}
+	return *t.inUDP, len(*t.inUDP) > 0
+}
+
+func (t *Tunnel) findUDP() []facts.Place {
 	for _, e := range t.Ends {
 		for _, sa := range e.IPsec() {
 			if inUDP(sa) {
-				return []facts.Place{sa.Place}, true
+				return []facts.Place{sa.Place}
 			}
 		}
 	}
-	return nil, false
+	return nil
 }
 
 var espBlockedText = Condition{
@@ -204,20 +211,12 @@ var espUDPText = Condition{
 func inUDP(sa facts.IPsecSA) bool {
 	for _, list := range [][]facts.SPI{sa.SPIIn, sa.SPIOut} {
 		for _, x := range list {
-			if hasAny(x.Settings, "nat-t", "udp-encaps") {
+			if hasAny(x.Settings, "nat-t", "udp-encaps", "udp tunnel") {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-func settingsOf(sa facts.IPsecSA) string {
-	s := ""
-	for _, x := range append(slices.Clone(sa.SPIIn), sa.SPIOut...) {
-		s += x.Settings + " "
-	}
-	return s
 }
 
 var espOneWay = Condition{

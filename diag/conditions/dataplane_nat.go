@@ -890,7 +890,7 @@ var natTDisabled = Condition{
 		udp := false
 		for _, e := range t.Ends {
 			for _, sa := range e.IPsec() {
-				udp = udp || hasAny(settingsOf(sa), "nat-t", "udp-encaps", "udp tunnel")
+				udp = udp || inUDP(sa)
 			}
 			evs := e.Events()
 			var esp []facts.Event

@@ -475,7 +475,7 @@ func natSigns(e *End) []facts.Place {
 	var out []facts.Place
 	out = append(out, at(saying(withID(e.Events(), "713172"), "is behind a nat", "end is behind")...)...)
 	for _, sa := range e.IPsec() {
-		if hasAny(settingsOf(sa), "nat-t", "udp-encaps") {
+		if inUDP(sa) {
 			out = append(out, sa.Place)
 			break
 		}
