@@ -41,6 +41,14 @@ func (p *wpkt) place() facts.Place {
 	return espPlace(p.view, p.flow, p.sample, "")
 }
 
+// negotiated says whether the negotiation was seen; an old SA may show its traffic alone.
+func (s *story) negotiated() string {
+	if s.a == nil {
+		return "The negotiation is not in the capture. "
+	}
+	return "The tunnel is negotiated. "
+}
+
 // number is the packet's in its capture.
 func (p *wpkt) number() int {
 	if p.msg != nil {
@@ -943,7 +951,7 @@ func wireOneWay(s *story) *Match {
 		}
 		return &Match{Clues: []Clue{For(w, note, ps...)},
 			Title:       fmt.Sprintf("Traffic from %s into the tunnel stays without an answer", s.name(e)),
-			Explanation: fmt.Sprintf("The tunnel is negotiated, %s sends ESP and gets nothing for it. Either ESP is dropped on the path, or %s or the network behind it does not answer: from this end alone they look the same.", s.name(e), s.name(1-e)),
+			Explanation: s.negotiated() + fmt.Sprintf("%s sends ESP and gets nothing for it. Either ESP is dropped on the path, or %s or the network behind it does not answer: from this end alone they look the same.", s.name(e), s.name(1-e)),
 			Actions:     []report.Action{s.mend(report.Advise, 1-e, nil, nil, []string{"look at encaps and decaps at the other end: decaps 0 there: the path drops ESP; decaps grow and encaps 0: NAT exemption, crypto access list, routing or the hosts behind it", "packet-tracer from the silent side says which step drops it"}, "none by itself")},
 			Next:        s.next("separates esp-blocked (it does not arrive) from no-return-traffic (it arrives and nothing goes back)")}
 	}
@@ -1513,7 +1521,7 @@ func (s *story) health() *health1 {
 			Explanation: expl, Actions: harmlessWire("nothing to repair; the loss rate is reported")}}
 	case both:
 		return &health1{"tunnel-healthy", &Match{Clues: []Clue{For(4.6, "ESP both ways", ps...)}, Title: "The tunnel between " + s.name(0) + " and " + s.name(1) + " works",
-			Explanation: "The negotiation is complete and ESP runs both ways.", Actions: harmlessWire("nothing to repair")}}
+			Explanation: s.negotiated() + "ESP runs both ways.", Actions: harmlessWire("nothing to repair")}}
 	}
 	var last *path.Unit
 	if s.a != nil {

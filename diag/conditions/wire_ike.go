@@ -462,7 +462,7 @@ func wireIKEConditions() []Condition {
 					return nil
 				}
 				es := s.portClosed(s.ini)
-				if len(es) == 0 {
+				if len(es) == 0 || s.inItsName(es) {
 					return nil
 				}
 				w := 4.4
@@ -922,4 +922,14 @@ func (s *story) approve(kind string, end int, asa, ios []string, effect string) 
 	a.Kind = kind
 	a.Parameters = map[string]string{"peer": s.w.Public(1 - end).String()}
 	return a
+}
+
+// inItsName tells whether ICMP errors that say they come from the answering end were made
+// on the way: its own capture ran and has neither them nor what they are about.
+func (s *story) inItsName(es []path.ICMP) bool {
+	v := s.w.Ends[s.res].View
+	if v == nil || !s.both() || s.stop.kind != msgLost {
+		return false
+	}
+	return !slices.ContainsFunc(es, func(e path.ICMP) bool { return e.View == v || !v.Ran(e.At) })
 }

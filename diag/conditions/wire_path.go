@@ -306,7 +306,7 @@ func (s *story) outranked(l *loss) bool {
 			return true
 		}
 	}
-	if l.first && len(s.portClosed(s.ini)) > 0 {
+	if es := s.portClosed(s.ini); l.first && len(es) > 0 && !s.inItsName(es) {
 		return true
 	}
 	return false
@@ -431,6 +431,9 @@ func wirePathConditions() []Condition {
 				cs := s.lossClues(l, w)
 				if es := append(s.icmpAbout(s.ini, 3, 13), append(s.icmpAbout(s.ini, 3, 10), s.icmpAbout(s.ini, 3, 9)...)...); len(es) > 0 {
 					cs = append(cs, For(2, "a filter on the way says so", icmpPlaces(es)...))
+				}
+				if es := s.portClosed(s.ini); len(es) > 0 && s.inItsName(es) {
+					cs = append(cs, For(1, fmt.Sprintf("something on the way answers in the name of %s: its own capture has neither question nor answer", s.name(s.res)), icmpPlaces(es)...))
 				}
 				var title, expl string
 				if l.kind == msgLost {

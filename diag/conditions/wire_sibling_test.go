@@ -491,12 +491,49 @@ var siblings = []sibling{
 		return len(taps) == 2 && !hasNAT(name, taps) && !strings.Contains(name, "vpnc")
 	}},
 	{name: "other tunnels beside it", make: beside},
+	// Something on the way answers what it drops: with both ends' captures that changes nothing.
+	{name: "a router says forbidden", make: answered(3, 13, false), both: true, only: blocked},
+	{name: "somebody says port unreachable in the headend's name", make: answered(3, 3, true), both: true, only: blocked},
 	// Captures that overlap only partly. Without the beginning nothing may be in common, or
 	// the packets that tell are not there; a tunnel that works must not look broken by it.
 	{name: "spoke's capture began late", make: part("spoke", 0.1, 1), both: true, loses: []string{"07-main-udp4500-blocked [both]", "11-main-cert-frags-dropped [both]", "11a3-ikev2-cert-frags-dropped [both]", "11b2-ikev2-pmtu-blackhole-ike-auth [both]", "12-esp-blocked-both [both]", "12e-espinudp-blocked [both]", "15f-nat-mapping-expired [both]", "26d-main-big-ike-dropped-by-length [both]"}},
 	{name: "spoke's capture ended early", make: part("spoke", 0, 0.8), both: true, loses: []string{"12a-esp-blocked-to-hq [both]"}},
 	{name: "headend's capture began late", make: part("hq", 0.1, 1), both: true, loses: []string{"11d-esp-pmtu-blackhole [both]", "12-esp-blocked-both [both]", "13b-main-natpool-ignored [both]", "25h-clock-skew-natpool [both]", "25n-captures-of-different-attempts [both]", "27a-ezvpn-vpnc-modecfg-nonfirst-frags-dropped [both]"}},
 	{name: "headend's capture ended early", make: part("hq", 0, 0.8), both: true, loses: []string{"11d-esp-pmtu-blackhole [both]"}},
+}
+
+func blocked(name string, _ []tap) bool {
+	return strings.HasPrefix(name, "05") || name == "07-main-udp4500-blocked" || name == "12a-esp-blocked-to-hq" || name == "12-esp-blocked-both"
+}
+
+// answered adds, at the spoke, an ICMP error about each of its packets that the headend's
+// capture does not have: from a router, or in the headend's name.
+func answered(typ, code byte, named bool) func([]tap) []tap {
+	return func(taps []tap) []tap {
+		there := map[string]bool{}
+		for _, tp := range taps {
+			for _, p := range tp.pkts {
+				if tp.name == "hq" && len(p.ip) > 28 {
+					there[string(p.ip[4:6])+string(p.ip[28:])] = true
+				}
+			}
+		}
+		return each(taps, func(tp *tap, p pkt) []pkt {
+			if tp.name == "hq" || incoming(p) || len(p.ip) <= 28 || p.ip[9] == 1 || there[string(p.ip[4:6])+string(p.ip[28:])] {
+				return []pkt{p}
+			}
+			b := make([]byte, 28, 28+48)
+			b[0], b[8], b[9], b[20], b[21] = 0x45, 62, 1, typ, code
+			copy(b[12:], []byte{203, 0, 113, 254})
+			if named {
+				copy(b[12:], p.ip[16:20])
+			}
+			copy(b[16:], p.ip[12:16])
+			b = append(b, p.ip[:min(len(p.ip), 48)]...)
+			binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
+			return []pkt{p, {p.at.Add(3 * time.Millisecond), b, len(b)}}
+		})
+	}
 }
 
 // part keeps a share of one end's capture, by time.
