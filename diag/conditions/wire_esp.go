@@ -365,6 +365,10 @@ func cutMidway(t *Tunnel) []Match {
 		return nil
 	}
 	fs := s.falls()
+	// One of the receivers' captures must go on: else they may just have been stopped.
+	if !slices.ContainsFunc(fs, func(f fall) bool { return slices.ContainsFunc(f.lost, func(p wpkt) bool { return p.sure }) }) {
+		return nil
+	}
 	for _, f := range fs {
 		if f.last == nil || s.natBefore(1-f.from) || s.bySize(f.from) != nil {
 			continue
