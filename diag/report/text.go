@@ -164,7 +164,10 @@ func writeAction(b *strings.Builder, a Action) {
 	if a.Device != "" {
 		head += " on " + line(a.Device)
 	}
-	fmt.Fprintf(b, "     %s:\n", head)
+	if len(a.Commands)+len(a.Steps) > 0 || a.Effect != "" {
+		head += ":"
+	}
+	fmt.Fprintf(b, "     %s\n", head)
 	for _, c := range a.Commands {
 		fmt.Fprintf(b, "       %s\n", line(c))
 	}
