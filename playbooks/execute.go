@@ -86,12 +86,12 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 			out.State, out.Reason = "failed", c.Device+" refused the command: "+fate.Err.Error()
 		case errors.Is(err, errGone):
 		case errors.Is(err, errSuperseded):
-			out.State, out.Reason = "superseded", "the SAs on "+c.Device+" changed since the proposal; nothing was sent"
+			out.State, out.Reason = "superseded", "the SAs on "+c.Device+" changed since the proposal; "+unsent(i)
 		case fate != nil && fate.Claimed:
 			st.State = "failed"
 			out.State, out.Reason = "failed", "the approval was used and the command was not sent: "+fate.Err.Error()
 		default:
-			out.State, out.Reason = "failed", "nothing was sent: "+err.Error()
+			out.State, out.Reason = "failed", unsent(i)+": "+err.Error()
 		}
 		if errors.Is(err, errGone) {
 			// The delete of the end before it reached this one: there is nothing left to clear.
@@ -117,6 +117,14 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 	}
 	x.say(2, Done, out.Verified)
 	return out, nil
+}
+
+// unsent says that the command with an index was not sent, and that those before it were.
+func unsent(i int) string {
+	if i == 0 {
+		return "nothing was sent"
+	}
+	return "the commands before this one were sent, this one and those after it were not"
 }
 
 // look reads the SAs of both ends afresh.
@@ -196,9 +204,11 @@ func usesConnID(c ProposedCommand) bool {
 	return id != "" && len(c.Line) > len(id) && c.Line[len(c.Line)-len(id)-1:] == " "+id
 }
 
+// hasConn tells whether an IKEv1 SA with the peer has the connection id. IKEv2 counts its
+// own ids from 1: the same number there may be another peer's IKEv1 SA here.
 func hasConn(d *facts.Device, peer, id string) bool {
 	for _, sa := range d.IKE {
-		if sa.ConnID == id && sa.Remote.String() == peer {
+		if sa.ConnID == id && sa.Version != 2 && sa.Remote.String() == peer {
 			return true
 		}
 	}

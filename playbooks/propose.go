@@ -261,7 +261,7 @@ func (x *run) alone(d *facts.Device, end int, kind string, params map[string]str
 		return nil
 	}
 	if d.Platform == facts.IOS && kind == report.ClearIKESA && params["ike"] != "2" {
-		if id, ok := connOf(d, peer, x.query(end).Networks); ok && slices.Contains(ids, id) {
+		if id, ok := connOf(d, peer, x.query(end).Networks); ok && slices.Contains(ids, id) && hasConn(d, peer.String(), id) {
 			params["conn_id"] = id
 			return nil
 		}

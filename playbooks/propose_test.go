@@ -85,6 +85,30 @@ func TestTwoPeersShareAnAddress(t *testing.T) {
 	}
 }
 
+// IKEv2 counts tunnel ids of its own: one that is equal to a connection id is no proof
+// that the IKEv1 SA with that id is this peer's.
+func TestTunnelIDIsNoConnectionID(t *testing.T) {
+	peer, other := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.0.2.5")
+	router := &facts.Device{Name: "hq", Platform: facts.IOS,
+		IKE: []facts.IKESA{{Version: 1, Remote: other, State: "QM_IDLE", ConnID: "1001"}, {Version: 2, Remote: peer, State: "READY", ConnID: "1001"},
+			{Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1002"}},
+		Sessions: []facts.Session{{Peer: peer, Fields: map[string]string{"connid": "1001", "flow": "permit ip 10.1.0.0/255.255.0.0 10.20.0.0/255.255.0.0;"}}}}
+	if hasConn(router, peer.String(), "1001") || !hasConn(router, peer.String(), "1002") || !hasConn(router, other.String(), "1001") {
+		t.Error("an IKEv2 tunnel id passes as the peer's IKEv1 connection id, or a real one does not")
+	}
+	params := map[string]string{"peer": peer.String(), "ike": "1"}
+	if err := twoPeers(t, inventory.CiscoIOS).on(t, "one").alone(router, 0, report.ClearIKESA, params); err == nil || params["conn_id"] != "" {
+		t.Errorf("proposed to clear connection %s, another peer's (%v)", params["conn_id"], err)
+	}
+}
+
+// After the first command a reason must not say that nothing was sent.
+func TestUnsent(t *testing.T) {
+	if unsent(0) != "nothing was sent" || strings.Contains(unsent(1), "nothing was sent") || !strings.Contains(unsent(1), "before this one were sent") {
+		t.Error(unsent(0), "/", unsent(1))
+	}
+}
+
 // What each command takes away.
 func TestDrops(t *testing.T) {
 	peer := netip.MustParseAddr("203.0.113.9")
