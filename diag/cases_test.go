@@ -149,7 +149,7 @@ func TestCases(t *testing.T) {
 }
 
 // heldOut is how many of the held-out cases were right when this was last changed.
-const heldOut = 0
+const heldOut = 100
 
 // TestHeldOut diagnoses the cases that nobody tuned the weights to. It prints how far a
 // confidence can be believed: of the findings that stand first, how many are right, in
