@@ -377,8 +377,8 @@ func wirePathConditions() []Condition {
 				m := &Match{Clues: cs, Title: title, Explanation: expl, Next: s.next("shows whether fragments left there or arrived there: separates lost fragments from a silent peer and from a path MTU black hole")}
 				m.Actions = []report.Action{
 					s.mend(report.EvidenceOnly, -1, nil, nil, append([]string{}, append(ispSteps, "ask for IP fragments of UDP 500/4500 and ESP to be passed, and for ICMP type 3 code 4 not to be blocked")...), "nothing changes on the devices"),
-					s.mend(report.Advise, l.from, []string{"crypto ikev2 fragmentation (IKEv2, newer 9.x)", "crypto ipsec fragmentation before-encryption <interface>", "sysopt connection tcpmss 1300"},
-						[]string{"crypto isakmp fragmentation", "crypto ikev2 fragmentation mtu 1200"}, []string{"until the path is repaired make the message smaller: IKE fragmentation at both ends, a shorter certificate chain, fewer split-tunnel networks or a shorter banner in the Easy VPN group"}, "messages fit into one packet again"),
+					s.mend(report.Advise, l.from, append(asaFragments(s.version()), "crypto ipsec fragmentation before-encryption <interface>", "sysopt connection tcpmss 1300"),
+						iosFragments(s.version()), []string{"until the path is repaired make the message smaller: IKE fragmentation at both ends, a shorter certificate chain, fewer split-tunnel networks or a shorter banner in the Easy VPN group"}, "messages fit into one packet again"),
 				}
 				return m
 			}),
@@ -781,3 +781,26 @@ func wireNothing(t *Tunnel) []Match {
 
 // gap is the longest time a healthy peer may stay silent between probes.
 const gap = 3 * time.Second
+
+// asaFragments makes an ASA cut IKE messages itself: it can for IKEv2 alone (newer 9.x, where it is on by default).
+func asaFragments(version int) []string {
+	if version == 2 {
+		return []string{"crypto ikev2 fragmentation"}
+	}
+	return nil
+}
+
+func iosFragments(version int) []string {
+	if version == 2 {
+		return []string{"crypto ikev2 fragmentation mtu 1200"}
+	}
+	return []string{"crypto isakmp fragmentation"}
+}
+
+// version of IKE that the attempt speaks, 1 where only later packets were seen.
+func (s *story) version() int {
+	if s.a == nil {
+		return 1
+	}
+	return s.a.Version()
+}

@@ -900,10 +900,11 @@ func (s *story) device(end int) *End {
 func (s *story) mend(class report.Class, end int, asa, ios, steps []string, effect string) report.Action {
 	a := report.Action{Class: class, Commands: []string{}, Steps: slices.Clone(steps), Effect: effect}
 	platform := facts.UnknownPlatform
+	var at *End
 	if end >= 0 {
 		if d := s.device(end); d != nil {
 			a.Device = d.Label()
-			platform = d.Device.Platform
+			platform, at = d.Device.Platform, d
 		} else if s.w.Ends[end].Name != "" {
 			a.Device = s.w.Ends[end].Name
 		} else if x := s.w.Public(end); x.IsValid() {
@@ -925,9 +926,9 @@ func (s *story) mend(class report.Class, end int, asa, ios, steps []string, effe
 	}
 	switch platform {
 	case facts.ASA:
-		a.Commands = fill(asa)
+		a.Commands = at.dialect(fill(asa))
 	case facts.IOS:
-		a.Commands = fill(ios)
+		a.Commands = at.dialect(fill(ios))
 	default:
 		if len(asa) > 0 {
 			a.Steps = append(a.Steps, "Cisco ASA: "+strings.Join(fill(asa), "; "))
@@ -940,6 +941,30 @@ func (s *story) mend(class report.Class, end int, asa, ios, steps []string, effe
 		a.Commands = []string{}
 	}
 	return a
+}
+
+// dialect puts commands of the present form into the one that this device's release takes,
+// and names its interface where the configuration does.
+func (e *End) dialect(cs []string) []string {
+	iface := ""
+	if b := e.boundTo(); len(b) == 1 {
+		iface = b[0]
+	}
+	var out []string
+	for _, c := range cs {
+		if e.isASA() && e.old() {
+			if strings.Contains(c, "ikev2 ") && !strings.Contains(c, "ikev1") {
+				continue // there is no IKEv2 before 8.4
+			}
+			c = strings.NewReplacer("crypto ikev1 ", "crypto isakmp ", "ikev1 user-authentication", "isakmp ikev1-user-authentication",
+				"vpn-tunnel-protocol ikev1 ikev2", "vpn-tunnel-protocol IPSec").Replace(c)
+		}
+		if iface != "" {
+			c = strings.NewReplacer("<interface>", iface, "<outside>", iface).Replace(c)
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 func plural(n int, one, many string) string {
