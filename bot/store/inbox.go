@@ -36,7 +36,8 @@ func (s *Store) Receive(ctx context.Context, key, kind string, body []byte) (fre
 	s.writing = s.writing || first
 	s.arrivals.Unlock()
 	if first {
-		s.writeArrived(context.WithoutCancel(ctx))
+		// Not here: under load there is always more to write, and this one is due as well.
+		go s.writeArrived(context.WithoutCancel(ctx))
 	}
 	select {
 	case <-r.done:
