@@ -166,7 +166,7 @@ func (b *Bot) answerRing(ctx context.Context, n ringNote, q ringAsk) {
 // endRing removes a capture from its devices and says so on its card.
 func (b *Bot) endRing(ctx context.Context, n ringNote, why string) {
 	if err := b.runner.Unwatch(context.WithoutCancel(ctx), n.Tunnel); err != nil {
-		why += "; it could not be removed everywhere yet, the next start tries again: " + err.Error()
+		why += "; it could not be removed everywhere yet, which is tried again: " + err.Error()
 	}
 	n.Ended, n.Why = b.now(), why
 	if err := b.keepRing(context.WithoutCancel(ctx), n); err != nil {

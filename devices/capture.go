@@ -375,19 +375,57 @@ func (c *Capture) Fetch(ctx context.Context) ([]CaptureData, error) {
 }
 
 // Remove deletes the captures, looks that they are gone, and tells the journal. It works
-// with a cancelled context too. What could not be removed stays in the journal for
-// CleanUp, and is the error.
+// with a cancelled context too. What could not be removed is the error; it is tried again
+// until the fleet is closed, and stays in the journal for CleanUp.
 func (c *Capture) Remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	c.stopTimer()
-	var lent []lentPart
+	err := c.f.remove(ctx, c.d, c.lent(func(p *capturePart) { p.returned = true }))
+	if err != nil {
+		c.f.removeLater(c.d, c.lent(func(*capturePart) {}))
+	}
+	return err
+}
+
+// lent are the parts that were not returned yet.
+func (c *Capture) lent(returned func(*capturePart)) []lentPart {
+	var out []lentPart
 	for _, p := range c.parts {
 		if !p.returned {
-			lent = append(lent, lentPart{p.id, p.name, c.spec.Interface, c.prompt, func() { p.returned = true }})
+			out = append(out, lentPart{p.id, p.name, c.spec.Interface, c.prompt, func() { returned(p) }})
 		}
 	}
-	return c.f.remove(ctx, c.d, lent)
+	return out
+}
+
+// removeLater goes on trying to remove what a device kept: it may have been away, which is
+// when people capture.
+func (f *Fleet) removeLater(d *device, lent []lentPart) {
+	if f.ctx.Err() != nil {
+		return // it stays in the journal
+	}
+	first := f.opt.RemoveAgain
+	if first <= 0 {
+		first = time.Minute
+	}
+	f.wg.Go(func() {
+		for wait := first; ; wait = min(2*wait, 60*first) {
+			select {
+			case <-f.ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
+			err := f.remove(ctx, d, lent)
+			cancel()
+			if err == nil {
+				f.log.Info("captures that had stayed on a device are removed", "device", d.conf.Name)
+				return
+			}
+			f.log.Warn("captures are still on a device", "device", d.conf.Name, "error", err)
+		}
+	})
 }
 
 type lentPart struct {
@@ -534,6 +572,7 @@ func (f *Fleet) CleanUp(ctx context.Context) error {
 	for d, lent := range byDevice {
 		wg.Go(func() {
 			if err := f.remove(ctx, d, lent); err != nil {
+				f.removeLater(d, lent)
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()

@@ -139,6 +139,17 @@ func clean(t testing.TB, b *bench, device string) {
 	}
 }
 
+// returned waits until the journal says that everything was returned.
+func (b *bench) returned(t testing.TB) {
+	t.Helper()
+	for range 3000 {
+		if out, _ := b.book.Outstanding(context.Background()); len(out) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func TestNothingIsLeftBehind(t *testing.T) {
 	ctx := context.Background()
 	t.Run("the device refuses the second filter", func(t *testing.T) {
@@ -210,6 +221,22 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		}
 		clean(t, b, "hq-asa")
 	})
+	t.Run("a device that refused the removal is asked again", func(t *testing.T) {
+		b := newBench(t)
+		f := b.newFleet(t, devices.Options{Journal: b.book, RemoveAgain: time.Millisecond})
+		c, err := f.StartCapture(ctx, "hq-asa", spec(t, b, "london-pap", "hq-asa"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hq := b.lab.Device("hq-asa")
+		hq.AuthorizationDenied("no capture")
+		if err := c.Remove(ctx); err == nil {
+			t.Error("removed although the device refused")
+		}
+		hq.AuthorizationDenied()
+		b.returned(t)
+		clean(t, b, "hq-asa")
+	})
 	t.Run("the device rebooted meanwhile", func(t *testing.T) {
 		b := newBench(t)
 		c, err := b.fleet.StartCapture(ctx, "hq-asa", spec(t, b, "london-pap", "hq-asa"))
@@ -247,14 +274,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		hq := b.lab.Device("hq-asa")
 		_ = b.fleet.Close() // the process ends
 		_ = hq.Refuse(true)
-		f := b.newFleet(t, devices.Options{Journal: b.book})
+		f := b.newFleet(t, devices.Options{Journal: b.book, RemoveAgain: time.Millisecond})
 		if err := f.CleanUp(ctx); reason(t, err) != devices.Refused {
 			t.Errorf("%v", err)
 		}
 		_ = hq.Refuse(false)
-		if err := f.CleanUp(ctx); err != nil {
-			t.Error(err)
-		}
+		b.returned(t)
 		clean(t, b, "hq-asa")
 	})
 }

@@ -29,6 +29,7 @@ type Options struct {
 	AgentSocket string        // of ssh-agent, for credentials without password and key; "": SSH_AUTH_SOCK
 	Random      func() string // four small letters or digits for capture names; nil: from crypto/rand
 	MaxOutput   int           // bytes of one output; 0: 64 MiB
+	RemoveAgain time.Duration // after that a capture that could not be removed is tried again, then ever more seldom; 0: a minute
 }
 
 // Fleet is the one way to the devices: it queues, logs in politely, keeps idle sessions,

@@ -22,7 +22,7 @@ const removal = 90 * time.Second
 
 // capture starts captures at the ends at the same time, wakes the tunnel, waits, and
 // brings them home. Whatever happens, what was started is removed again; what cannot be
-// removed now stays in the journal for the next start.
+// removed now is tried again, and stays in the journal for the next start.
 func (x *run) capture(ctx context.Context, s Step) (string, error) {
 	duration := x.opt.Config.Captures.Duration
 	if d, err := time.ParseDuration(s.With.Duration); err == nil {
@@ -96,7 +96,7 @@ func (r *Runner) removeAll(ctx context.Context, caps []*devices.Capture) error {
 	errs := make([]error, len(caps))
 	each(caps, func(n int, c *devices.Capture) {
 		if errs[n] = c.Remove(clean); errs[n] != nil {
-			r.opt.Logger.Error("a capture could not be removed; the next start tries again", "device", c.Device, "error", errs[n])
+			r.opt.Logger.Error("a capture could not be removed yet; it is tried again", "device", c.Device, "error", errs[n])
 		}
 	})
 	return errors.Join(errs...)

@@ -36,7 +36,7 @@ func serve(ctx context.Context, conf *config, std streams) error {
 	}
 	defer rt.fleet.Close()
 	if err := rt.fleet.CleanUp(ctx); err != nil {
-		// The device may be away; the journal keeps the capture and the next start tries again.
+		// The device may be away; the journal keeps the capture and the fleet tries again.
 		log.Warn("captures of an earlier run could not all be removed", "error", err)
 	}
 	if n, err := rt.runner.Expire(conf.Playbooks.Captures.Keep); err != nil {
