@@ -563,6 +563,24 @@ var responderSilentText = Condition{
 	},
 }
 
+// unhit returns the entries of the peer's crypto access lists as the device counts them, when
+// none has a hit.
+func (e *End) unhit() []facts.Place {
+	var out []facts.Place
+	for _, m := range e.Entries() {
+		for _, ct := range e.Device.Counters {
+			if ct.Group != "access-list" || m.ACL == "" || !strings.HasPrefix(ct.Name, m.ACL+" ") {
+				continue
+			}
+			if ct.Value > 0 {
+				return nil
+			}
+			out = append(out, ct.Place)
+		}
+	}
+	return out
+}
+
 var noIKEText = Condition{
 	ID:       "no-ike-from-initiator",
 	Cause:    "the initiator never sends IKE",
@@ -588,6 +606,9 @@ var noIKEText = Condition{
 			if asked && len(e.IKE()) == 0 && !e.phase2Up() && len(e.Entries()) > 0 || asked && len(e.Device.IKE) == 0 && !e.phase2Up() && e.meant() {
 				clues = append(clues, For(1.5, e.Label()+" has no IKE SA with the peer", p))
 				quiet++
+				if x := e.unhit(); len(x) > 0 {
+					clues = append(clues, For(0.8, "no packet has matched the crypto access list", x...))
+				}
 			}
 			for _, s := range e.Sessions() {
 				if s.Status == "DOWN" {

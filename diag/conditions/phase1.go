@@ -291,7 +291,7 @@ var ezvpnStall = Condition{
 	Shows:    "the SA state alone",
 	Severity: report.Critical,
 	SymptomOf: []string{"path-fragments-dropped", "pmtu-black-hole", "psk-mismatch", "ezvpn-user-authentication", "user-auth-backend", "aaa-timeout",
-		"address-pool-exhausted", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change"},
+		"address-pool-exhausted", "udp-500-return-blocked", "udp-4500-blocked", "nat-pool-address-change", "xauth-on-l2l-peer"},
 	Reference: "a report on Easy VPN between two ASAs whose ISP blocked ICMP (AM_TM_INIT_XAUTH_V6C, AM_TM_INIT_MODECFG_V6H)",
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/client"
 	"vpnbot/diag/report"
 )
 
@@ -238,7 +239,7 @@ func quotedNames(s string) []string {
 var userAuth = Condition{
 	ID:        "user-auth-backend",
 	Cause:     "user authentication behind the gateway fails",
-	Shows:     "113015, 113005, 713167, 713166, 713198, 751011; Reason 413; captures: XAUTH ends after its status",
+	Shows:     "113015, 113005, 713167, 713166, 713198, 751011; Reason 413; Windows error 691; captures: XAUTH ends after its status",
 	Severity:  report.Critical,
 	Prefer:    []string{"aaa-timeout", "simultaneous-logins", "tunnel-group-policy-conflict", "address-pool-exhausted"},
 	Reference: "%ASA-6-113005, %ASA-6-113015, %ASA-3-713167, %ASA-3-713198; Cisco VPN Client Reason 413",
@@ -309,6 +310,13 @@ var userAuth = Condition{
 			m.Actions = []report.Action{authSteps(g, server, local)}
 			m.Next = []report.Next{readAlso("the reject's reason in the RADIUS or directory log", "tells a wrong password from a wrong shared secret or policy")}
 			out = append(out, m)
+		}
+		if windows := withID(s.client, client.Windows691); len(out) == 0 && len(windows) > 0 {
+			out = append(out, Match{Clues: []Clue{For(3, "Windows says that the user was refused", at(windows...)...)},
+				Title:       "A VPN user is refused: Windows error 691, user name or password not accepted",
+				Explanation: "Windows got as far as the sign-in inside the tunnel (L2TP in IPsec, PPP), so IKE, the pre-shared key and ESP are in order; the headend or the server behind it refused the user, or offers none of the client's methods (PAP, CHAP, MS-CHAP v2).",
+				Actions:     []report.Action{authSteps(&gateway{End: &End{Device: &facts.Device{}}}, "", false)},
+				Next:        []report.Next{readAlso("the log of the headend or its authentication server of that moment", "a refusal names password, account or method; no entry means that another server was asked")}})
 		}
 		if len(out) == 0 && len(told) > 0 {
 			w := 2.4
@@ -765,7 +773,7 @@ func noStoredUser(c *facts.Config) (facts.Place, bool) {
 var xauthL2L = Condition{
 	ID:        "xauth-on-l2l-peer",
 	Cause:     "a site-to-site peer is asked for XAUTH",
-	Shows:     "IOS CONF_XAUTH for a static peer; a key without no-xauth under a map with client authentication",
+	Shows:     "IOS CONF_XAUTH for a static peer; a key without no-xauth under a map with client authentication, or an isakmp profile with it",
 	Severity:  report.Critical,
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, disable XAUTH for L2L peers",
 	Look: func(t *Tunnel) []Match {
@@ -780,8 +788,14 @@ var xauthL2L = Condition{
 			asked := e.inState("CONF_XAUTH")
 			l2l := len(static) > 0
 			key := ""
+			var profile facts.Profile
 			if c != nil && e.Peer.IsValid() {
 				for _, m := range static {
+					if p, users, who, ok := e.usersIn(m); ok {
+						profile = p
+						clues = append(clues, For(3, fmt.Sprintf("isakmp profile %s asks for users, and the static peer %s is in it", p.Name, e.Peer), users, who))
+						continue
+					}
 					s, ok := c.Setting("crypto map " + m.Map + " client authentication list")
 					if !ok || m.Profile != "" {
 						continue
@@ -823,14 +837,82 @@ var xauthL2L = Condition{
 			if key == "" {
 				key = "address " + peer
 			}
-			out = append(out, Match{Key: e.Label(), Clues: clues,
+			m := Match{Key: e.Label(), Clues: clues,
 				Title:       e.Label() + " asks the site-to-site peer " + peer + " for a user and password (XAUTH)",
 				Explanation: "The crypto map that serves remote users also holds this static peer, and its key does not exempt it from extended authentication. The peer is a router that knows no user, so the negotiation stops after phase 1 (CONF_XAUTH).",
 				Actions: []report.Action{advise(e, []string{"no crypto isakmp key **** " + key, "crypto isakmp key **** " + key + " no-xauth"}, "the new negotiation uses it: clear this peer's SA, or wait for its next attempt",
-					"keys in a keyring take no no-xauth: give the peer an isakmp profile without client authentication")}})
+					"keys in a keyring take no no-xauth: give the peer an isakmp profile without client authentication")}}
+			if profile.Name != "" {
+				m.Explanation = "The isakmp profile " + profile.Name + " that serves remote users (client authentication list) also takes this static peer, and within a profile there is no exception from extended authentication. The peer is a router that knows no user, so the negotiation stops after phase 1 (CONF_XAUTH)."
+				m.Actions = []report.Action{advise(e, profileForPeer(e, profile, static), "the new negotiation uses it: clear this peer's SA, or wait for its next attempt")}
+			}
+			out = append(out, m)
 		}
 		return out
 	},
+}
+
+// usersIn returns the isakmp profile that a static entry's peer falls into, set in the entry or
+// matched by the peer's address, when it asks for users: the lines that say so and that take
+// the peer in.
+func (e *End) usersIn(m facts.MapEntry) (p facts.Profile, users, who facts.Place, ok bool) {
+	for _, p := range e.Config().Profiles {
+		if p.Kind != "isakmp" {
+			continue
+		}
+		var asks bool
+		in := m.Profile == p.Name
+		users, who := facts.Place{}, m.Place
+		for _, a := range p.Attrs {
+			f := strings.Fields(a.Value)
+			switch {
+			case a.No:
+			case a.Key == "client authentication":
+				users, asks = a.Place, true
+			case a.Key == "match identity" && len(f) > 1 && f[0] == "address" && (m.Profile == "" || in):
+				addr, mask := addrOf(f[1]), netip.Addr{}
+				if len(f) > 2 {
+					mask = addrOf(f[2])
+				}
+				if net := prefixOf(addr, mask); addr == e.Peer || net.IsValid() && net.Contains(e.Peer) {
+					who, in = a.Place, true
+				}
+			}
+		}
+		if in && asks {
+			return p, users, who, true
+		}
+	}
+	return facts.Profile{}, facts.Place{}, facts.Place{}, false
+}
+
+// profileForPeer are the lines that give a static peer a profile without users.
+func profileForPeer(e *End, p facts.Profile, static []facts.MapEntry) []string {
+	peer := e.PeerLabel()
+	name := p.Name + "-L2L"
+	keyring := ""
+	out := []string{"crypto isakmp profile " + p.Name}
+	for _, a := range p.Attrs {
+		if f := strings.Fields(a.Value); a.Key == "match identity" && len(f) > 1 && f[0] == "address" && addrOf(f[1]) == e.Peer {
+			out = append(out, "no match identity "+a.Value)
+		} else if a.Key == "keyring" {
+			keyring = firstField(a.Value)
+		}
+	}
+	if len(out) == 1 {
+		out = nil // the peer is in it by its map entry or by a wide range: the narrower match counts
+	}
+	out = append(out, "crypto isakmp profile "+name)
+	if keyring != "" {
+		out = append(out, "keyring "+keyring)
+	}
+	out = append(out, "match identity address "+peer+" 255.255.255.255")
+	for _, m := range static {
+		if m.Profile == p.Name {
+			out = append(out, fmt.Sprintf("crypto map %s %d ipsec-isakmp", m.Map, m.Sequence), "set isakmp-profile "+name)
+		}
+	}
+	return out
 }
 
 var transactionV2 = Condition{

@@ -118,6 +118,9 @@ var splitMissing = Condition{
 		} else if len(lost) > 0 && len(said) > 0 {
 			asked = append(asked, For(0.6, "a public address does not answer", lost...))
 		}
+		if len(asked) == 0 {
+			return nil // tunnelling everything is often a policy: without a complaint it is no fault
+		}
 		var out []Match
 		for _, g := range s.gateways {
 			for _, x := range g.groups {
@@ -139,19 +142,12 @@ var splitMissing = Condition{
 				}
 				hairpin, back := g.hairpin()
 				proxy, proxied := x.proxied()
-				switch {
-				case len(asked) == 0 && (!explicit || len(s.said.places) > 0 || g.Config().All || g.Config().Partial || back || proxied || x.policy == "DfltGrpPolicy" || !x.used):
-					continue
-				case len(asked) == 0:
-					// A line somebody wrote, and nothing that brings the users' Internet traffic out again.
-					w = 1.4
-				}
 				clues = append(clues, For(w, "group "+x.title()+": "+how, place))
 				if back {
 					clues = append(clues, Against(4, "the gateway sends their traffic out again (hairpin with NAT)", hairpin))
 				} else if proxied {
 					clues = append(clues, Against(3, "the users have a proxy inside", proxy))
-				} else if len(asked) > 0 && !g.Config().Partial {
+				} else if !g.Config().Partial {
 					if v, ok := g.Config().Setting("same-security-traffic permit intra-interface"); ok && !v.No {
 						clues = append(clues, For(0.4, "intra-interface traffic is permitted, but no NAT rule translates the users' addresses on the way out", v.Place))
 					}
@@ -161,10 +157,6 @@ var splitMissing = Condition{
 					Explanation: "All traffic of the connected user goes into the tunnel (" + how + "), and the gateway does not send it out again to the Internet: neither split tunnelling nor a hairpin with NAT (same-security-traffic permit intra-interface) is there. Addresses inside work, so tunnel, NAT exemption and routing are in order.",
 					Actions: []report.Action{advise(g.End, splitCommands(g, x, ""), "the list names the inside networks; users get it when they connect again",
 						"or keep everything in the tunnel by policy: same-security-traffic permit intra-interface, and a NAT rule (outside,outside) for the pool")}}
-				if len(asked) == 0 {
-					m.Severity = report.Minor
-					m.Next = append(m.Next, readAlso("what users say: do they miss the Internet while connected", "tunnelling everything can be a policy"))
-				}
 				out = append(out, m)
 			}
 		}

@@ -342,7 +342,7 @@ func (p *reader) aaaServer() {
 }
 
 // classify reads show asp table classify: one counter per rule, named "domain src dst", the
-// text holds its cs_id.
+// text holds its cs_id; its place is the line of hits and cs_id.
 func (p *reader) classify() {
 	var first facts.Line
 	var domain, id, cs, src string
@@ -355,6 +355,9 @@ func (p *reader) classify() {
 		}
 		if strings.HasPrefix(t, "hits=") {
 			hits, cs = count(value(t, "hits=")), value(t, "cs_id=")
+			if cs != "" {
+				first = l // hits and context stand here: what tells two rules apart
+			}
 			continue
 		}
 		if strings.HasPrefix(t, "src ip") {

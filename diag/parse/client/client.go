@@ -26,6 +26,7 @@ const (
 	Routes     = "secured-routes" // Status > Route Details
 	RoutePrint = "route-print"    // route print, netstat -rn
 	Trace      = "traceroute"     // tracert, traceroute
+	Windows691 = "windows-691"    // error 691 of Windows (ERROR_AUTHENTICATION_FAILURE): user or password refused
 	Address    = "client-address" // ipconfig, ifconfig: an own address with its mask
 	AnyConnect = "anyconnect"     // a line of AnyConnect or Secure Client
 )
@@ -57,7 +58,7 @@ const (
 var hints = map[string]hint{
 	"Sev": vpnHeader, "SEV": vpn3000,
 	"Reason": reason, "REASON": reason, "reason": reason, "Grund": reason, "Razón": reason, "Razon": reason, "Motivo": reason, "Raison": reason, "Motif": reason,
-	"Причина": reason, "причина": reason, "理由": reason, "原因": reason, "Reden": reason, "Powód": reason, "Orsak": reason, "Error": reason, "error": reason, "Fehler": reason,
+	"Причина": reason, "причина": reason, "理由": reason, "原因": reason, "Reden": reason, "Powód": reason, "Orsak": reason, "Error": reason, "error": reason, "Fehler": reason, "erreur": reason, "Erreur": reason, "errore": reason, "Errore": reason,
 	"Code": reason, "Neden": reason, "Důvod": reason, "Árak": reason, "Fehlercode": reason,
 	"bytes": bytesWord, "Bytes": bytesWord, "byte": bytesWord, "octets": bytesWord, "bajtami": bytesWord, "байтами": bytesWord, "bajtů": bytesWord, "bytů": bytesWord, "Byte": bytesWord, "data": bytesWord,
 	"ping": pingWord, "Ping": pingWord, "PING": pingWord | bytesWord, "ping.exe": pingWord,
@@ -166,7 +167,7 @@ func (p *parser) try(lines []facts.Line, i int, t string, h hint) int {
 	if h&pingWord != 0 && (p.pingTold(lines[i], t) || p.pingCommand(t)) {
 		return 1
 	}
-	if h&bytesWord != 0 && p.pingHead(lines[i], t) {
+	if h&bytesWord != 0 && (p.pingHead(lines[i], t) || p.pingReply(lines[i], t)) {
 		return 1
 	}
 	if h&reason != 0 {
@@ -410,7 +411,11 @@ func (p *parser) concentrator(lines []facts.Line, i int, t string) int {
 func (p *parser) reason(lines []facts.Line, i int, t string) int {
 	n, ok := ReasonNumber(t)
 	if !ok {
-		return 0
+		if !refusedByRAS(t) {
+			return 0
+		}
+		p.add(lines[i], Windows691, t, -1, time.Time{})
+		return 1
 	}
 	text := t
 	// The sentence before it belongs to it: "Secure VPN Connection terminated locally by the Client."
@@ -462,6 +467,38 @@ func ReasonNumber(t string) (int, bool) {
 	return 0, false
 }
 
+// refusedByRAS tells whether a line names error 691 of the client that is part of Windows:
+// "Error 691:", "(Fehler 691)", "The error code returned on failure is 691." (event 20227).
+func refusedByRAS(t string) bool {
+	const number = "691"
+	for from := 0; ; {
+		i := strings.Index(t[from:], number)
+		if i < 0 {
+			return false
+		}
+		i += from
+		from = i + len(number)
+		if from < len(t) && isDigit(t[from]) || i == 0 || strings.IndexByte(" :#=", t[i-1]) < 0 {
+			continue
+		}
+		f := strings.Fields(strings.ToLower(t[max(0, i-40):i]))
+		for len(f) > 0 && strings.Trim(f[len(f)-1], ":#=") == "" {
+			f = f[:len(f)-1]
+		}
+		if len(f) == 0 {
+			continue
+		}
+		switch strings.Trim(f[len(f)-1], "(:#=") {
+		case "error", "fehler", "erreur", "errore", "code", "fehlercode":
+			return true
+		case "is":
+			if len(f) > 1 && f[len(f)-2] == "failure" {
+				return true
+			}
+		}
+	}
+}
+
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // phrases are fixed words of the clients with the id that belongs to them.
@@ -477,6 +514,7 @@ var phrases = []struct{ words, id string }{
 	{"User Authentication failed", "Reason 413"},
 	{"User authentication failed", "Reason 413"},
 	{"(Reason Not Specified by Peer)", "Reason 433"},
+	{"The remote connection was denied because the user name and password combination you provided is not recognized", Windows691},
 	{"Failed to launch 64-bit VA installer", AnyConnect},
 	{"VA installer to enable the virtual adapter", AnyConnect},
 	{"Unable to establish VPN", AnyConnect},

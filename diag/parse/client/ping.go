@@ -19,6 +19,7 @@ type ping struct {
 	unix    bool
 	stats   bool // the statistics have been read
 	bare    bool // its head was left out
+	told    bool // its command too: the target is known from its answers only
 	quiet   int  // blank lines since the last answer
 	first   int  // line of the first packet that got no answer
 }
@@ -177,8 +178,30 @@ func (p *parser) pingBare(l facts.Line, t string) bool {
 	return p.pingLine(l)
 }
 
+// pingReply opens a ping of which only answers were pasted: "Reply from 192.0.2.1: bytes=32
+// time=41ms TTL=127", in any language of Windows.
+func (p *parser) pingReply(l facts.Line, t string) bool {
+	if !strings.Contains(t, "TTL=") {
+		return false
+	}
+	addrs := syslog.Addrs(t)
+	if _, ok := millis(t); !ok || len(addrs) != 1 {
+		return false
+	}
+	p.endPing(true)
+	p.ping = ping{open: true, bare: true, told: true, fact: facts.Ping{Target: addrs[0], MillisRT: -1,
+		Place: facts.Place{Source: p.source, Line: l.N, Text: strings.TrimSpace(l.Text)}}}
+	return p.pingLine(l)
+}
+
 // pingLine reads a line below a ping's head; false ends the ping.
 func (p *parser) pingLine(l facts.Line) bool {
+	if p.ping.told {
+		if a := syslog.Addrs(l.Text); len(a) > 0 && a[0] != p.ping.fact.Target { // answers of another ping
+			p.endPing(true)
+			return false
+		}
+	}
 	lost := p.ping.lost
 	ok := p.pingLineOf(l)
 	if p.ping.lost > lost && p.ping.first == 0 {

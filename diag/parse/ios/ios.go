@@ -259,7 +259,7 @@ func ownAddresses(dev *facts.Device) map[netip.Addr]bool {
 }
 
 // notPeers guesses the own address of a table with one peer: the other address is the one
-// that log lines, sessions or IPsec SAs name as peer.
+// that log lines, sessions, IPsec SAs or crypto maps name as peer.
 func notPeers(dev *facts.Device) map[netip.Addr]bool {
 	peers := map[netip.Addr]bool{}
 	for i := range dev.Events {
@@ -275,6 +275,13 @@ func notPeers(dev *facts.Device) map[netip.Addr]bool {
 	for i := range dev.IPsec {
 		if a := dev.IPsec[i].Peer; a.IsValid() {
 			peers[a] = true
+		}
+	}
+	if c := dev.Config; c != nil {
+		for i := range c.MapEntries {
+			for _, a := range c.MapEntries[i].Peers {
+				peers[a] = true
+			}
 		}
 	}
 	own := map[netip.Addr]bool{}

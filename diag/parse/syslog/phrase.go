@@ -79,6 +79,7 @@ var fixedWords = index([]fixed{
 	{"AAA user authentication Rejected", "debug", ""},
 	{"Remote peer has failed user authentication", "debug", "713167"},
 	{"Deny traffic for local-host", "debug", "407001"},
+	{"Deny inbound icmp src ", "debug", "106014"},
 	{"Threat-detection adds host", "debug", "733102"},
 	{"Shunned packet: ", "debug", "401004"},
 	{"Split Tunneling Policy requires network list", "debug", "713140"},
@@ -96,17 +97,30 @@ func index(all []fixed) map[string][]fixed {
 	return m
 }
 
+// nextWord returns where the next word at or behind i begins and ends, both the length of s when
+// none is left. A message that a tool printed as a JSON string has \r, \n and \t for its line
+// ends: they divide words too.
+func nextWord(s string, i int) (from, to int) {
+	for i < len(s) && !isLetter(s[i]) {
+		if s[i] == '\\' && i+1 < len(s) && strings.IndexByte("nrt", s[i+1]) >= 0 {
+			i++
+		}
+		i++
+	}
+	from = min(i, len(s))
+	for i = from; i < len(s) && s[i] != ' ' && s[i] != '\t' && s[i] != '\\'; {
+		i++
+	}
+	return from, i
+}
+
 // numbered returns the id of the one message that a debug line or a pasted body belongs to by
 // its words, "" when it may be of several.
 func numbered(s string) string {
 	for i := 0; i < len(s) && i < maxJoined; {
-		if !isLetter(s[i]) {
-			i++
-			continue
-		}
-		j := i
-		for j < len(s) && s[j] != ' ' && s[j] != '\t' {
-			j++
+		var j int
+		if i, j = nextWord(s, i); i == j {
+			break
 		}
 		for _, f := range fixedWords[s[i:j]] {
 			if f.id != "" && f.kind == "debug" && strings.HasPrefix(s[i:], f.words) {
@@ -124,13 +138,9 @@ func phrase(s string) (shape, bool) {
 		return shape{}, false
 	}
 	for i := 0; i < len(s); {
-		if !isLetter(s[i]) {
-			i++
-			continue
-		}
-		j := i
-		for j < len(s) && s[j] != ' ' && s[j] != '\t' {
-			j++
+		var j int
+		if i, j = nextWord(s, i); i == j {
+			break
 		}
 		for _, f := range fixedWords[s[i:j]] {
 			if !strings.HasPrefix(s[i:], f.words) {
