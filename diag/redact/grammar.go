@@ -25,7 +25,7 @@ func suspicious(line string) bool {
 					return true
 				}
 			case 'p':
-				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") {
+				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") || foldPrefix(line[i:], "pkcs12") {
 					return true
 				}
 			case 's':
@@ -50,6 +50,10 @@ func suspicious(line string) bool {
 				}
 			case 'r':
 				if foldPrefix(line[i:], "radius") {
+					return true
+				}
+			case 'e':
+				if foldPrefix(line[i:], "encryption ipsec") {
 					return true
 				}
 			case 'f':
@@ -124,7 +128,7 @@ func secrets(line string) []span {
 // commandStart is where a command begins: behind a prompt, or where a log line quotes one.
 // Logged tells that a log line quotes it: its closing quote is no part of a secret.
 func commandStart(line string) (at int, logged bool) {
-	for _, mark := range []string{"logged command:", "executed the '", "executed '", "executed cmd: ", "command = ", "cmd="} {
+	for _, mark := range []string{"logged command:!exec: ", "logged command:", "executed the '", "executed '", "executed cmd: ", "command = ", "cmd=", `cli command "`} {
 		if i := strings.Index(line, mark); i >= 0 {
 			return i + len(mark), true
 		}
@@ -197,7 +201,7 @@ func (p *parser) hide(i int, opaque bool) {
 		from, to = from+1, to-1
 	}
 	if p.logged {
-		to = from + len(strings.TrimRight(p.line[from:to], "'"))
+		to = from + len(strings.TrimRight(p.line[from:to], "'\""))
 	}
 	p.out = append(p.out, span{from, to, opaque})
 }
@@ -280,6 +284,16 @@ func (p *parser) command() {
 	case first == "isakmp" && p.word(i+1) == "key":
 		p.isakmpKey(i + 2)
 		return
+	case first == "crypto" && (p.word(i+1) == "map" || p.word(i+1) == "dynamic-map"):
+		for j := i + 2; j < len(p.fs); j++ {
+			if p.word(j) == "session-key" {
+				p.hex(j + 1)
+			}
+		}
+		p.passwords(i + 2)
+		return
+	case first == "crypto" && p.word(i+1) != "isakmp" && p.passphrase(i+2):
+		return
 	case first == "crypto" && p.word(i+1) == "isakmp" && p.word(i+2) == "peer", first == "crypto" && (p.word(i+1) == "key" || p.word(i+1) == "ca" || p.word(i+1) == "pki"):
 		p.passwords(i + 2)
 		return
@@ -341,11 +355,7 @@ func (p *parser) command() {
 	case first == "set":
 		// set session-key inbound esp 256 cipher HEX authenticator HEX
 		if p.word(i+1) == "session-key" {
-			for j := i + 2; j < len(p.fs); j++ {
-				if len(p.word(j)) >= 16 && hexText(p.word(j)) {
-					p.hide(j, false)
-				}
-			}
+			p.hex(i + 2)
 			return
 		}
 		p.passwords(i + 1) // set aggressive-mode password X
@@ -370,6 +380,35 @@ func hexText(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// hex hides the keys that are written as hexadecimal digits from field i on.
+func (p *parser) hex(i int) {
+	for ; i < len(p.fs); i++ {
+		if w := strings.TrimRight(p.word(i), "'\""); len(w) >= 16 && hexText(w) {
+			p.hide(i, false)
+		}
+	}
+}
+
+// passphrase hides that of a key that is exported or imported: ... pkcs12 [terminal|URL]
+// [password] X, ... pem [terminal|url URL] 3des X.
+func (p *parser) passphrase(i int) bool {
+	for ; i < len(p.fs); i++ {
+		switch p.word(i) {
+		case "pkcs12":
+			k := i + 1
+			for w := p.word(k); w == "terminal" || w == "password" || strings.Contains(w, ":"); w = p.word(k) {
+				k++
+			}
+			p.hide(k, false)
+			return true
+		case "3des", "des":
+			p.hide(i+1, false)
+			return true
+		}
+	}
+	return false
 }
 
 // keyLine is a line that begins with "key": a group's key, a key chain's number, an RSA key.
@@ -484,7 +523,7 @@ func (p *parser) snmp(i int) {
 			switch {
 			case w == "traps" || w == "informs" || w == "trap" || w == "poll" || w == "1" || w == "2c" || w == "3" || w == "auth" || w == "noauth" || w == "priv" || w == "version" || w == "vrf":
 			case j == i+1: // host, or interface name on ASA
-			case j == i+2 && strings.ContainsAny(w, ".:"): // host behind an interface name
+			case j == i+2 && strings.ContainsAny(w, ".:") && !strings.ContainsAny(p.word(i+1), ".:"): // host behind an interface name
 			case p.word(j-1) == "vrf" || w == "udp-port" || p.word(j-1) == "udp-port":
 			case p.word(j-2) == "version" && p.word(j-1) == "3": // a user's name
 				return
@@ -516,8 +555,16 @@ func (p *parser) routing(i int) {
 	for j := i; j < len(p.fs); j++ {
 		switch p.word(j) {
 		case "password", "key-string", "authentication-key", "secret", "passphrase":
+			if p.word(j+1) == "peer" { // ip msdp password peer A X
+				j += 2
+			}
 			if !sentence[p.word(j+1)] {
 				j = p.value(j+1) - 1
+			}
+		case "ipsec":
+			if p.word(j+1) == "spi" {
+				p.hex(j + 2)
+				return
 			}
 		case "md5":
 			if p.word(j+1) == "key-string" || p.word(j+1) == "key-chain" {
@@ -538,6 +585,10 @@ func (p *parser) routing(i int) {
 			}
 		case "key":
 			// authentication key eigrp 1 KEY: only within a longer line that names no chain
+			if p.word(j-1) == "authentication" && p.word(j+1) != "eigrp" && p.word(j+1) != "chain" { // rip, rsvp
+				j = p.value(j+1) - 1
+				continue
+			}
 			if p.word(j+1) == "chain" || number(p.word(j+1)) && j+2 >= len(p.fs) {
 				return
 			}

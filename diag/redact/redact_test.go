@@ -8,6 +8,7 @@ import (
 )
 
 const s1 = "Blau-7Wal" // the secret in the cases
+const hex1 = "0123456789abcdef0123456789abcdef"
 
 func TestText(t *testing.T) {
 	r := New([]byte("0123456789abcdef"))
@@ -57,6 +58,21 @@ func TestText(t *testing.T) {
 		{"vpngroup", "vpngroup G password " + s1, "vpngroup G password ****"},
 		{"vpnclient", "vpnclient username u password " + s1, "vpnclient username u password ****"},
 		{"failover", "failover key " + s1, "failover key ****"},
+		{"trap host with a dot in its community", "snmp-server host 10.1.1.1 " + s1 + ".x", "snmp-server host 10.1.1.1 ****"},
+		{"logged exec", "%PARSER-5-CFGLOG_LOGGEDCMD: User:u  logged command:!exec: enable password " + s1, "%PARSER-5-CFGLOG_LOGGEDCMD: User:u  logged command:!exec: enable password ****"},
+		{"manual keys of an ASA", "crypto map OUT 10 set session-key inbound esp 256 cipher " + hex1 + " authenticator " + hex1, "crypto map OUT 10 set session-key inbound esp 256 cipher **** authenticator ****"},
+		{"crypto map without a key", "crypto map OUT 10 set peer 192.0.2.1", "crypto map OUT 10 set peer 192.0.2.1"},
+		{"asa import", "%ASA-5-111008: User 'u' executed the 'crypto ca import TP pkcs12 " + s1 + "' command.", "%ASA-5-111008: User 'u' executed the 'crypto ca import TP pkcs12 ****' command."},
+		{"ios import", "crypto pki import TP pkcs12 terminal password " + s1, "crypto pki import TP pkcs12 terminal password ****"},
+		{"ios export", "crypto key export rsa K pem terminal 3des " + s1, "crypto key export rsa K pem terminal 3des ****"},
+		{"transform", "crypto ipsec transform-set T esp-3des esp-sha-hmac", "crypto ipsec transform-set T esp-3des esp-sha-hmac"},
+		{"rip", " rip authentication key " + s1 + " key_id 1", " rip authentication key **** key_id 1"},
+		{"rsvp", " ip rsvp authentication key " + s1, " ip rsvp authentication key ****"},
+		{"ospf ipsec", " ospf authentication ipsec spi 500 md5 " + hex1, " ospf authentication ipsec spi 500 md5 ****"},
+		{"ospfv3 ipsec", " ipv6 ospf encryption ipsec spi 1001 esp null sha1 0 " + hex1, " ipv6 ospf encryption ipsec spi 1001 esp null sha1 0 ****"},
+		{"msdp", "ip msdp password peer 10.1.1.1 0 " + s1, "ip msdp password peer 10.1.1.1 0 ****"},
+		{"applet", ` action 2.0 cli command "crypto isakmp key ` + s1 + ` address 192.0.2.1"`, ` action 2.0 cli command "crypto isakmp key **** address 192.0.2.1"`},
+		{"applet at the end", ` action 2.0 cli command "username u password ` + s1 + `"`, ` action 2.0 cli command "username u password ****"`},
 		{"config-key", "key config-key password-encrypt " + s1, "key config-key password-encrypt ****"},
 		{"logged ios", "%PARSER-5-CFGLOG_LOGGEDCMD: User:u  logged command:crypto isakmp key " + s1 + " address 192.0.2.1", "%PARSER-5-CFGLOG_LOGGEDCMD: User:u  logged command:crypto isakmp key **** address 192.0.2.1"},
 		{"logged asa", "%ASA-5-111008: User 'u' executed the 'username x password " + s1 + "' command.", "%ASA-5-111008: User 'u' executed the 'username x password ****' command."},
