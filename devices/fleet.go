@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Gate        Gate
 	Journal     Journal
+	Memory      Memory // of refused passwords over a restart; nil: none
 	Logger      *slog.Logger
 	Now         func() time.Time
 	Dir         string        // relative paths of the configuration start here
@@ -44,6 +45,7 @@ type Fleet struct {
 	atOnce  chan struct{} // max_devices_at_once
 	pace    pace
 	lockout *lockout
+	refused refusals
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -87,6 +89,7 @@ func New(inv *inventory.Inventory, opt Options) (*Fleet, error) {
 	f.atOnce = make(chan struct{}, max(1, inv.SSH().MaxDevicesAtOnce))
 	f.pace = pace{perSecond: inv.SSH().LoginsPerSecond, now: time.Now}
 	f.lockout = newLockout(f.now)
+	f.refused.mem = opt.Memory
 	for _, d := range inv.Devices() {
 		s := inv.SSHFor(d)
 		f.devices[strings.ToLower(d.Name)] = &device{conf: d, ssh: s, slots: make(chan struct{}, max(1, s.SessionsPerDevice))}
@@ -425,6 +428,7 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 type turns struct {
 	f         *Fleet
 	own, jump account
+	secrets   map[account]string
 	releases  []func()
 }
 
@@ -432,6 +436,8 @@ type turns struct {
 // conf ask again right before each secret is shown.
 func (f *Fleet) takeTurns(d *device, cred inventory.Credential, conf *session.Config) (*turns, error) {
 	t := &turns{f: f, own: account{d.conf.Name, d.conf.Credentials, cred.Username}}
+	t.secrets = map[account]string{t.own: strings.Join([]string{cred.Username, cred.Password, cred.Enable, cred.PrivateKey}, "\x00")}
+	t.recall(t.own)
 	present := func(a account) func(context.Context) error {
 		return func(ctx context.Context) error {
 			release, err := f.lockout.enter(ctx, a)
@@ -455,6 +461,23 @@ func (f *Fleet) takeTurns(d *device, cred inventory.Credential, conf *session.Co
 	return t, nil
 }
 
+// recall takes up what was refused before a restart with the same secret.
+func (t *turns) recall(a account) {
+	for _, what := range []string{a.place, everywhere(a)} {
+		stands, err := t.f.refused.stands(what, t.secrets[a])
+		if err != nil {
+			t.f.log.Warn("whether a password was refused before cannot be read", "error", err)
+			return
+		}
+		if stands {
+			t.f.lockout.restore(a, what == everywhere(a))
+		}
+	}
+}
+
+// everywhere names a credential whose refusals stopped all logins.
+func everywhere(a account) string { return "all logins: " + a.credential }
+
 func (t *turns) end() {
 	for _, r := range t.releases {
 		r()
@@ -474,7 +497,17 @@ func (t *turns) rejected(fail *session.Failure) {
 	if fail.Jump {
 		who = t.jump
 	}
-	if t.f.lockout.rejected(who) {
+	stopped := t.f.lockout.rejected(who)
+	if secret, ok := t.secrets[who]; ok {
+		err := t.f.refused.note(who.place, secret)
+		if stopped && err == nil {
+			err = t.f.refused.note(everywhere(who), secret)
+		}
+		if err != nil {
+			t.f.log.Error("a refused password cannot be written down: a restart would try it again", "error", err)
+		}
+	}
+	if stopped {
 		t.f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart", "credential", who.credential)
 	}
 }

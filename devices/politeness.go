@@ -114,12 +114,23 @@ func (l *lockout) check(a account) error {
 	switch at, ok := l.refused[a.place]; {
 	case l.stopped != "":
 		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("credentials.%s was refused %d times in a row: all logins are stopped so that no account is locked", l.stopped, burst),
-			Hint: "correct it, check that the account is not locked, and restart vpnbot"}
+			Hint: "correct it, check that the account is not locked, and restart vpnbot; when the device was wrong, vpnbot check --connect tries it again"}
 	case ok:
 		return &session.Failure{Reason: session.Auth, Tried: "log in", Err: fmt.Errorf("the password was refused at %s and is not tried again", at.UTC().Format("15:04:05 UTC")),
-			Hint: "correct credentials." + a.credential + " and restart vpnbot"}
+			Hint: "correct credentials." + a.credential + " and restart vpnbot; when the device was wrong, vpnbot check --connect tries it again"}
 	}
 	return nil
+}
+
+// restore takes up a refusal from before a restart.
+func (l *lockout) restore(a account, all bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if all {
+		l.stopped = a.credential
+		return
+	}
+	l.refused[a.place] = l.now()
 }
 
 func (l *lockout) accepted(a account) {

@@ -71,6 +71,14 @@ func (c checkCmd) connect(ctx context.Context, conf *config, std streams, withSl
 		return err
 	}
 	defer rt.fleet.Close()
+	// A person asks: what was refused before is tried once more, and may be by the bot after its restart.
+	if st, err := openStore(ctx, conf); err == nil {
+		err = devices.ForgetRefusals(ctx, st)
+		st.Close()
+		if err != nil {
+			return fmt.Errorf("refused passwords: %w", err)
+		}
+	}
 	if c.LearnHostKeys {
 		ask := bufio.NewReader(std.in)
 		if err := rt.fleet.LearnHostKeys(ctx, func(device, fingerprint string) bool {

@@ -46,7 +46,7 @@ func wire(c *config, st *store.Store, log *slog.Logger) (*rooms, error) {
 	ropt := playbooks.Options{Inventory: inv, Books: books, Config: c.Playbooks, TTL: c.Bot.Approval.TTL, Logger: log, Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }} // crypto/rand.Read never fails
 	if st != nil {
-		opt.Gate, opt.Journal = st, st
+		opt.Gate, opt.Journal, opt.Memory = st, st, st
 		ropt.Journal = st
 		if c.Bot.Approval.Enabled == nil || *c.Bot.Approval.Enabled {
 			ropt.Approvals = st
