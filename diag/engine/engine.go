@@ -69,7 +69,7 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 	folded := map[string]bool{}    // about whole devices: explained by another finding in some tunnel
 	for i, t := range tunnels {
 		all := weigh(t, conds)
-		settled[i] = settle(all)
+		settled[i] = settle(unite(t, all))
 		fold(folded, all, settled[i])
 		for _, e := range t.Ends {
 			if e.Peer.IsValid() {
@@ -151,7 +151,7 @@ func (c candidate) name() string {
 // fold notes what about whole devices was weighed and did not stand.
 func fold(folded map[string]bool, all, kept []candidate) {
 	for _, c := range all {
-		if c.match.Wide && !slices.ContainsFunc(kept, func(k candidate) bool { return k.name() == c.name() }) {
+		if c.match.Wide && !slices.ContainsFunc(kept, func(k candidate) bool { return k.match.Wide && k.name() == c.name() }) {
 			folded[c.name()] = true
 		}
 	}
@@ -214,6 +214,36 @@ func merge(ms []conditions.Match) []conditions.Match {
 		out[i].Clues = clues
 	}
 	return out
+}
+
+// unite joins a match that names no object with the surest one of the same condition that
+// does: packets show that a user is refused, the log of the gateway says by whom. What is
+// about the device of another peer stays apart.
+func unite(t *conditions.Tunnel, cands []candidate) []candidate {
+	out := slices.Clone(cands)
+	for i := 0; i < len(out); i++ {
+		if out[i].match.Key != "" || out[i].match.Wide {
+			continue
+		}
+		j := slices.IndexFunc(out, func(o candidate) bool {
+			return o.cond.ID == out[i].cond.ID && o.match.Key != "" && (!o.match.Wide || !o.match.Peer.IsValid() || about(t, o.match.Peer))
+		})
+		if j < 0 {
+			continue
+		}
+		a, b := out[i].match, out[j].match
+		m := a
+		if total(b) > total(a) {
+			m = b
+		}
+		m.Key, m.Wide, m.Peer = b.Key, false, netip.Addr{}
+		m.Clues = append(slices.Clone(a.Clues), b.Clues...)
+		out[j].match, out[j].conf = m, Confidence(conditions.Prior+total(m))
+		out = slices.Delete(out, i, i+1)
+		i--
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return cmp.Compare(b.conf, a.conf) })
+	return slices.DeleteFunc(out, func(c candidate) bool { return c.conf < Threshold })
 }
 
 func total(m conditions.Match) (sum float64) {
