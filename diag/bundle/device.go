@@ -266,11 +266,22 @@ func note(dev *facts.Device, l facts.Line, source string, least int) {
 			n++
 		}
 	}
-	if n < least || 2*n < len(words) {
+	if (n < least || 2*n < len(words)) && !printedIKE(words) {
 		return
 	}
 	text := strings.Join(words, " ")
 	dev.Notes = append(dev.Notes, facts.Note{Place: facts.Place{Source: source, Line: l.N, Text: text}, Lower: strings.ToLower(text)})
+}
+
+// printedIKE tells whether a line is a packet of IKE or of ESP in UDP as tcpdump prints it,
+// which people paste between their words: "10:11:12 192.0.2.1.500 > 198.51.100.9.500: isakmp: ...".
+func printedIKE(words []string) bool {
+	i := slices.Index(words, ">")
+	if i < 1 || i+1 >= len(words) || strings.Count(words[i-1], ".") < 4 {
+		return false
+	}
+	to := strings.TrimSuffix(words[i+1], ":")
+	return strings.Count(to, ".") == 4 && (strings.HasSuffix(to, ".500") || strings.HasSuffix(to, ".4500"))
 }
 
 // sentences keeps what people wrote behind an answer, and comments within it. Devices end

@@ -3,6 +3,7 @@ package conditions
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"vpnbot/diag/facts"
@@ -84,6 +85,51 @@ var (
 	nowThenWords = []string{"now and then", "sometimes", "ab und zu", "manchmal", "1 of", "one of ten", "every tenth", "parfois", "a veces", "occasionally", "by luck", "after many tries", "nach mehreren versuchen", "sporadic"}
 )
 
+// moves reads packets that people paste as tcpdump prints them ("10.0.0.1.500 > 10.0.0.2.500:"):
+// a gateway that gets UDP 500 from one address and UDP 4500 from its neighbour. Places are those
+// of the first lines of each kind.
+func (t *Tunnel) moves() (from, then netip.Addr, where []facts.Place) {
+	type seen struct {
+		src, dst netip.Addr
+		place    facts.Place
+	}
+	var first, second []seen
+	read := func(text string, p facts.Place) {
+		f := strings.Fields(text)
+		for i := 1; i+1 < len(f) && len(first)+len(second) < 64; i++ {
+			if f[i] != ">" {
+				continue
+			}
+			dst := strings.TrimSuffix(f[i+1], ":")
+			s := seen{hostOf(f[i-1]), hostOf(dst), p}
+			switch {
+			case !s.src.IsValid() || !s.dst.IsValid():
+			case strings.HasSuffix(dst, ".4500"):
+				second = append(second, s)
+			case strings.HasSuffix(dst, ".500"):
+				first = append(first, s)
+			}
+			return
+		}
+	}
+	for _, d := range t.Set.Devices {
+		for _, n := range d.Notes {
+			read(n.Lower, n.Place)
+		}
+		for _, ev := range d.Events {
+			read(ev.Place.Text, ev.Place)
+		}
+	}
+	for _, b := range second {
+		for _, a := range first {
+			if a.dst == b.dst && neighbours(a.src, b.src) {
+				return a.src, b.src, []facts.Place{b.place, a.place}
+			}
+		}
+	}
+	return from, then, nil
+}
+
 var natPoolText = Condition{
 	ID:        "nat-pool-address-change",
 	Cause:     "a NAT gives UDP 4500 another public address than UDP 500",
@@ -134,11 +180,16 @@ var natPoolText = Condition{
 			if len(answered) > 0 {
 				clues = append(clues, For(1, "the gateway's answer arrives, and then nothing", at(answered...)...))
 			}
+			addrs := "the client's two public addresses"
+			if from, then, where := t.moves(); len(where) > 0 {
+				addrs = fmt.Sprintf("%s and %s", from, then)
+				clues = append(clues, For(2, fmt.Sprintf("the gateway gets UDP 500 from %s and UDP 4500 from %s", from, then), where...))
+			}
 			server := t.server()
 			if server == "" {
 				server = "the gateway"
 			}
-			out = append(out, natPoolMatch(server, "the client's two public addresses", "client", clues))
+			out = append(out, natPoolMatch(server, addrs, "client", clues))
 		}
 		return out
 	},
