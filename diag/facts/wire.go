@@ -132,13 +132,15 @@ type Message struct {
 	TTL      uint8
 	DSCP     uint8
 
+	Exchange  uint8 // exchange type as in the header
+	Flags     uint8
+	Encrypted bool
+	MessageID uint32
+	// Part and Parts number the pieces of an IKE-level fragment (RFC 7383 SKF, payload 132); 0 when it is none.
+	Part, Parts      uint16
 	InitSPI, RespSPI uint64
-	Exchange         uint8 // exchange type as in the header
-	MessageID        uint32
-	Flags            uint8
 	Length           int // bytes in the IKE header's length field
 	Captured         int // IKE bytes at hand; less than Length when snapped or incomplete
-	Encrypted        bool
 
 	// Step is "MM1".."MM6", "AM1".."AM3", "XAUTH", "MODECFG", "QM1".."QM3", "IKE_SA_INIT",
 	// "IKE_AUTH", "CREATE_CHILD_SA" or one of the Step constants. A rekey counts QM1 to QM3 again
@@ -147,13 +149,11 @@ type Message struct {
 	Label         string // for people: "MM5", "XAUTH request", "MODECFG reply", "IKE_AUTH response", "DPD R-U-THERE?"
 	FromInitiator bool   // sent by the end that began the negotiation
 	Response      bool   // answers another message: IKEv2 R flag, IKEv1 MM2/4/6, AM2, QM2, XAUTH reply, MODECFG reply ...
+	Complete      bool   // false when fragments are missing
 
 	Payloads []Payload // the clear ones
 	Notifies []Notify
 	Deletes  int // delete payloads in the clear
-
-	// Part and Parts number the pieces of an IKE-level fragment (RFC 7383 SKF, payload 132); 0 when it is none.
-	Part, Parts int
 
 	// Hash is of the IKE bytes without the non-ESP marker, all of them; 0 when not all are at hand.
 	// Head is of the first min(44, Length) IKE bytes; 0 when not even those are at hand.
@@ -167,7 +167,6 @@ type Message struct {
 	DuplicateOf int
 
 	Fragments []Fragment // IP fragments; empty when it came whole
-	Complete  bool       // false when fragments are missing
 	Malformed string     // what is wrong with it, "" when nothing is
 }
 

@@ -109,9 +109,9 @@ func (s *sighting) expand(g *negotiation, m *message) {
 		return
 	}
 	m.Packets, m.Fragments, m.Complete, m.Malformed = r.packets, r.fragments, !r.incomplete, r.malformed
-	m.Part, m.Parts = r.part, r.parts
+	m.Part, m.Parts = uint16(r.part), uint16(r.parts)
 	if r.set != nil {
-		m.set, m.inner, m.Parts = r.set, r.set.first, r.set.total
+		m.set, m.inner, m.Parts = r.set, r.set.first, uint16(r.set.total)
 	}
 }
 

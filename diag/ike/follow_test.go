@@ -134,7 +134,7 @@ func TestPiecesOfIKE(t *testing.T) {
 			}
 			n := c.Negotiations[0]
 			for i, m := range n.Messages[2:] {
-				if m.Step != "QM1" || m.Parts != 3 || m.Part != order[i]+1 || m.CopyOf >= 0 {
+				if m.Step != "QM1" || m.Parts != 3 || int(m.Part) != order[i]+1 || m.CopyOf >= 0 {
 					t.Errorf("%d: %s %q part %d of %d, copy of %d", i, m.Step, m.Label, m.Part, m.Parts, m.CopyOf)
 				}
 			}

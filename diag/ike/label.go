@@ -48,7 +48,7 @@ func (g *negotiation) finish(room *[]message, of int) *facts.Negotiation {
 	return &n
 }
 
-// Bounds of what is handed over, for captures of many negotiations: a message takes 400
+// Bounds of what is handed over, for captures of many negotiations: a message takes 350
 // bytes as a fact.
 const (
 	totalMessages = 40000
@@ -109,7 +109,7 @@ func chosen(ms []*message, limit int) []int {
 	take := func(i int) {
 		if !taken[i] && len(keep) < limit {
 			taken[i] = true
-			seen[kind{ms[i].Label, ms[i].Part}] = true
+			seen[kind{ms[i].Label, int(ms[i].Part)}] = true
 			keep = append(keep, i)
 		}
 	}
@@ -117,7 +117,7 @@ func chosen(ms []*message, limit int) []int {
 	take(len(ms) - 1)
 	for weight := range 3 {
 		for i, m := range ms {
-			if stepWeight(m.Step) == weight && !seen[kind{m.Label, m.Part}] {
+			if stepWeight(m.Step) == weight && !seen[kind{m.Label, int(m.Part)}] {
 				take(i)
 			}
 		}
@@ -280,7 +280,7 @@ func copies(ms []*message) {
 	seen := make(map[[2]uint64][]ofFirst, len(ms)) // candidates by direction, exchange, id and length
 	for i := range ms {
 		m := ms[i]
-		k := [2]uint64{uint64(m.MessageID)<<32 | uint64(m.Exchange)<<24 | uint64(m.Part&0xffff)<<8, uint64(m.Length) << 1}
+		k := [2]uint64{uint64(m.MessageID)<<32 | uint64(m.Exchange)<<24 | uint64(m.Part)<<8, uint64(m.Length) << 1}
 		if m.FromInitiator {
 			k[1]++
 		}

@@ -534,7 +534,7 @@ func (a *Attempt) units() {
 	for _, m := range a.Msgs {
 		k := key{from: m.From, hash: m.Hash}
 		if m.Hash == 0 {
-			k = key{m.From, m.Head, m.MessageID, m.Exchange, m.Part, m.Length}
+			k = key{m.From, m.Head, m.MessageID, m.Exchange, int(m.Part), m.Length}
 		}
 		u := by[k]
 		if u == nil && m.Hash == 0 {
