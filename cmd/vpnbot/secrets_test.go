@@ -113,7 +113,14 @@ func TestSecretsStayInside(t *testing.T) {
 	say("/vpn show london-oslo", "london-oslo")
 	say("/vpn sweep", "swe")
 	say("/vpn evidence london-pap", "london-pap")
-	card := say("/vpn diagnose london-lima", "clear crypto isakmp sa 203.0.113.26")
+	say("/vpn diagnose london-lima", "clear crypto isakmp sa 203.0.113.26")
+	// The run's card names the command too; the proposal's has the button.
+	waiting, stop := context.WithTimeout(ctx, 90*time.Second)
+	defer stop()
+	card, err := ws.WaitFor(waiting, func(m workspace.Message) bool { _, ok := m.Button("approval.approve"); return ok })
+	if err != nil {
+		t.Fatalf("no proposal: %v\n%s", err, log.String())
+	}
 	if err := ws.Click(users[1].ID, card.TS, "approval.approve"); err != nil {
 		t.Fatal(err)
 	}
