@@ -115,8 +115,8 @@ func TestSecretsStayInside(t *testing.T) {
 	say("/vpn evidence london-pap", "london-pap")
 	say("/vpn diagnose london-lima", "clear crypto isakmp sa 203.0.113.26")
 	// The run's card names the command too; the proposal's has the button.
-	waiting, stop := context.WithTimeout(ctx, 90*time.Second)
-	defer stop()
+	waiting, given := context.WithTimeout(ctx, 90*time.Second)
+	defer given()
 	card, err := ws.WaitFor(waiting, func(m workspace.Message) bool { _, ok := m.Button("approval.approve"); return ok })
 	if err != nil {
 		t.Fatalf("no proposal: %v\n%s", err, log.String())
