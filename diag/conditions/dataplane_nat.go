@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/syslog"
 	"vpnbot/diag/report"
 )
 
@@ -516,7 +517,7 @@ var noNATExemption = Condition{
 						continue
 					}
 					text := strings.Join(ph.Text, " ")
-					if i := strings.Index(strings.ToLower(text), "translate "); i >= 0 && translatedAway(text[i:], tr.Src) {
+					if i := strings.Index(syslog.Lower(text), "translate "); i >= 0 && translatedAway(text[i:], tr.Src) {
 						m.Clues = append(m.Clues, For(3, "packet-tracer shows the source being translated", e.traceLine(ph, "translate ")))
 						break
 					}

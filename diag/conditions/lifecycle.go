@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/syslog"
 )
 
 // lifecycleConditions are about tunnels that came up and ended, or are made anew: timeouts,
@@ -160,7 +161,7 @@ func reasonOf(text string) string {
 
 // durationOf reads "Duration: 8h:00m:01s", "1d 02h:03m:04s", "0:30:00".
 func durationOf(text string) time.Duration {
-	i := strings.Index(strings.ToLower(text), "duration:")
+	i := strings.Index(syslog.Lower(text), "duration:")
 	if i < 0 {
 		return 0
 	}

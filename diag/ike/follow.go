@@ -258,9 +258,10 @@ func (f *follower) datagram(d *datagram) {
 		p.data = d.buf[:min(len(d.buf), d.good)]
 	}
 	head := p.total - p.length
-	if d.end >= 0 {
+	switch {
+	case d.end >= 0:
 		p.length = d.end
-	} else {
+	case len(d.have) > 0: // none when the first fragment holds nothing
 		p.length = max(p.length, d.have[len(d.have)-1].to)
 	}
 	p.total = head + p.length
@@ -508,7 +509,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 		}
 	}
 	whole := false
-	if d.piece != nil {
+	if d.piece != nil && d.part > 0 { // a piece without a number belongs nowhere
 		whole = f.piece(g, &m, &h, e, d)
 	}
 	m.body = f.shared(d, &h, whole)

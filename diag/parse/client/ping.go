@@ -83,7 +83,7 @@ func (p *parser) pingCommand(t string) bool {
 // pingTold reads a ping that somebody wrote down in one line: "ping 192.0.2.1: 15ms 14 ms 16ms",
 // "ping 192.0.2.1 through the tunnel: time=366ms".
 func (p *parser) pingTold(l facts.Line, t string) bool {
-	i := strings.Index(strings.ToLower(t), "ping ")
+	i := strings.Index(syslog.Lower(t), "ping ")
 	if i < 0 || i > 0 && t[i-1] != ' ' && t[i-1] != '-' && t[i-1] != '>' {
 		return false
 	}

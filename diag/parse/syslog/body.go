@@ -237,6 +237,23 @@ func Endpoint(s string) (netip.Addr, int) {
 	return netip.Addr{}, 0
 }
 
+// Lower turns capital letters of ASCII into small ones and leaves the rest, so that a
+// position in the result is one in s; strings.ToLower changes the length of some texts.
+func Lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if c := b[j]; c >= 'A' && c <= 'Z' {
+					b[j] = c + 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
 // Addrs returns the addresses in a text in their order, at most 32.
 func (sc *scanner) Addrs(s string) []netip.Addr {
 	if cap(sc.addrs)-len(sc.addrs) < 32 {
