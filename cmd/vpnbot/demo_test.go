@@ -133,7 +133,11 @@ func (p *demoPage) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 60*time.Second)
 	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
+	err := chromedp.Do(ctx, actions...)
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node") {
+		err = chromedp.Do(ctx, actions...) // the page was drawn anew between the look and the click
+	}
+	if err != nil {
 		p.fail("%s: %v", what, err)
 	}
 }
