@@ -86,7 +86,7 @@ func TestRemovedAndInvitedAgain(t *testing.T) {
 	posts := len(o.ws.Calls("chat.postMessage"))
 	o.ws.Invite(o.ws.ChannelID())
 	o.passing(10*time.Second, "another attempt", func() bool { return len(o.ws.Calls("chat.postMessage")) > posts })
-	o.reads("Stale SA", "confidence")
+	o.reads("Stale SA", "tunnel is")
 	o.reads("Repair of london-lima proposed")
 	o.noneTwice()
 }
@@ -135,7 +135,7 @@ func TestOutageOfAnHour(t *testing.T) {
 	}
 	back()
 	o.clock.jump(time.Minute)
-	end := o.reads("Stale SA", "confidence")
+	end := o.reads("Stale SA", "tunnel is")
 	if end.TS != card.TS {
 		t.Error("another card after the outage")
 	}
