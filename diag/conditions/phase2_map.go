@@ -1,0 +1,360 @@
+package conditions
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/report"
+)
+
+var entryIncomplete = Condition{
+	ID:        "crypto-acl-unbound",
+	Cause:     "a crypto map entry is incomplete",
+	Shows:     "no match address, peer or transform set, or a list that does not exist; 713223, 713224; 'crypto map entry is incomplete'",
+	Severity:  report.Critical,
+	Reference: "Cisco: crypto map entry incomplete; %ASA-3-713223, %ASA-3-713224",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			c := e.Config()
+			if e.sifted() {
+				c = nil
+			}
+			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete"), withID(e.Events(), "713223", "713224")...)
+			found := false
+			if c != nil {
+				cut := cutInMap(c)
+				for _, i := range e.ownOrPeerless() {
+					m := c.MapEntries[i]
+					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 {
+						continue
+					}
+					var missing []string
+					var fix []string
+					where := []facts.Place{m.Place}
+					id := fmt.Sprintf("crypto map %s %d", m.Map, m.Sequence)
+					if m.ACL == "" && m.Profile == "" {
+						missing = append(missing, "match address")
+						fix = append(fix, id+" match address <acl>")
+					} else if m.ACL != "" && c.ACL(m.ACL) == nil && (!c.Partial || len(c.ACLs) > 0) {
+						missing = append(missing, "the access list "+m.ACL+" itself")
+						where = append([]facts.Place{place2(m, "acl")}, where...)
+						fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
+					}
+					if len(m.Peers) == 0 && len(m.PeerNames) == 0 {
+						missing = append(missing, "set peer")
+						fix = append(fix, id+" set peer <peer>")
+					}
+					if len(m.Transforms) == 0 && len(m.Proposals) == 0 {
+						missing = append(missing, "transform-set")
+						fix = append(fix, id+" set "+map[bool]string{true: "", false: "ikev1 "}[e.isIOS() || e.old()]+"transform-set <name>")
+					}
+					if len(missing) == 0 {
+						continue
+					}
+					found = true
+					clues := []Clue{For(4.4, "entry "+fmt.Sprint(m.Sequence)+" lacks "+strings.Join(missing, " and "), where...)}
+					if len(warned) > 0 {
+						clues = append(clues, For(1, "the device says so", at(warned...)...))
+					}
+					out = append(out, Match{Key: id, Clues: clues,
+						Title:       fmt.Sprintf("%s on %s is incomplete: %s missing", id, e.Label(), strings.Join(missing, " and ")),
+						Explanation: "A crypto map entry needs an access list, a peer and a transform set (or IKEv2 proposal). Without one of them it protects nothing and the tunnel never starts.",
+						Actions:     []report.Action{advise(e, fix)}})
+				}
+			}
+			if !found && len(warned) > 0 {
+				w := 3.0
+				if len(withID(warned, "713223", "713224")) > 0 {
+					w = 4.6 // said while a tunnel was wanted, not while somebody typed
+				} else if c != nil {
+					w = 0.5 // the entry is complete now: the warning came while it was typed
+				}
+				out = append(out, Match{Key: "warning", Clues: []Clue{For(w, "the device warns of an incomplete entry", at(warned...)...)},
+					Title:       "A crypto map entry on " + e.Label() + " is incomplete" + entryNamed(warned),
+					Explanation: "The device warned that an entry lacks match address, peer or transform set. While an entry is being typed the warning is harmless.",
+					Actions:     []report.Action{advise(e, []string{"crypto map <map> <seq> match address <acl>", "crypto map <map> <seq> set peer <peer>", "crypto map <map> <seq> set transform-set <name>"})},
+					Next:        []report.Next{readAlso("the configuration (crypto map)", "shows whether the entry is complete now")}})
+			}
+		}
+		return out
+	},
+}
+
+// entryNamed reads which entry a message names: "map = outside_map, seq = 20".
+func entryNamed(evs []facts.Event) string {
+	for _, ev := range evs {
+		if m := wordAfter(ev.Text, "map = "); m != "" {
+			return ": " + m + " " + wordAfter(ev.Text, "seq = ") + " (peer " + ev.Peer.String() + ")"
+		}
+	}
+	return ""
+}
+
+// cutInMap: the configuration has no end and its last lines are those of a crypto map, so
+// that the last entry, and the binding of the map, may only be missing in the text.
+func cutInMap(c *facts.Config) bool {
+	if c.Complete || len(c.Lines) == 0 {
+		return false
+	}
+	l := c.Lines[len(c.Lines)-1]
+	if l.Parent >= 0 && l.Parent < len(c.Lines) {
+		l = c.Lines[l.Parent]
+	}
+	return (strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ")) && !strings.Contains(l.Text, " interface ")
+}
+
+// sifted: every configuration text at hand was filtered line by line, so that a line that
+// is not there proves nothing.
+func (e *End) sifted() bool {
+	any := false
+	for _, o := range e.Device.Outputs {
+		if !strings.HasPrefix(o.Command, "show running-config") && !strings.HasPrefix(o.Command, "show startup-config") && !strings.HasPrefix(o.Command, "show configuration") {
+			continue
+		}
+		any = true
+		f := strings.ToLower(o.Filter)
+		if f == "" || strings.HasPrefix(f, "s") || strings.HasPrefix(f, "b") { // section, begin
+			return false
+		}
+	}
+	return any
+}
+
+var mapSequence = Condition{
+	ID:        "crypto-map-sequence",
+	Cause:     "a dynamic crypto map entry stands before static ones",
+	Shows:     "sequence numbers of one map; QM FSM error",
+	Severity:  report.Critical,
+	Prefer:    []string{"quick-mode-unanswered", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
+	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify crypto map sequence numbers",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			c := e.Config()
+			if c == nil {
+				continue
+			}
+			for _, d := range ofBox(e, "entries with a dynamic map", func() []facts.MapEntry { return dynamicEntries(c) }) {
+				var above []string
+				var where []facts.Place
+				mine := false
+				for i := range c.MapEntries {
+					s := &c.MapEntries[i]
+					if s.Map == d.Map && !s.DynamicMap && s.Dynamic == "" && s.Sequence > d.Sequence {
+						above = append(above, fmt.Sprint(s.Sequence))
+						where = append(where, s.Place)
+						mine = mine || slices.ContainsFunc(s.Peers, e.Mine)
+					}
+				}
+				if len(above) == 0 || e.Peer.IsValid() && !mine && len(e.Entries()) > 0 {
+					continue
+				}
+				clues := []Clue{For(3.6, fmt.Sprintf("dynamic entry %d stands before static %s", d.Sequence, strings.Join(above, ", ")), append([]facts.Place{d.Place}, where...)...)}
+				if x := saying(e.Events(), "qm fsm error"); len(x) > 0 {
+					clues = append(clues, For(1.4, "quick mode fails", at(x...)...))
+				}
+				if up := t.phase2Works(); len(up) > 0 {
+					clues = append(clues, Against(1.8, "an IPsec SA exists", up[0]))
+				}
+				id := fmt.Sprintf("%s %d", d.Map, d.Sequence)
+				out = append(out, Match{Key: id, Clues: clues,
+					Title:       fmt.Sprintf("In crypto map %s on %s the dynamic entry %d stands before static entries (%s)", d.Map, e.Label(), d.Sequence, strings.Join(above, ", ")),
+					Explanation: "The lower number is tried first, so these static peers hit the dynamic entry and its settings, and quick mode fails (QM FSM error). The dynamic entry must have the highest number of the map.",
+					Actions: []report.Action{advise(e, []string{fmt.Sprintf("no crypto map %s %d ipsec-isakmp dynamic %s", d.Map, d.Sequence, d.Dynamic), fmt.Sprintf("crypto map %s 65535 ipsec-isakmp dynamic %s", d.Map, d.Dynamic)},
+						"in one go: between the two lines clients and dynamic peers cannot connect")}})
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+		for _, e := range t.Ends {
+			if x := saying(e.Events(), "qm fsm error"); len(x) > 0 {
+				return []Match{{Key: "log", Clues: []Clue{For(1.6, "quick mode fails; the sequence of the crypto map is one known reason", at(x...)...), sequenceFine(e)},
+					Title:       "Quick mode fails on " + e.Label() + " (QM FSM error)",
+					Explanation: "QM FSM error accompanies crypto map sequence, access list, transform and PFS mismatches; the configuration decides which.",
+					Actions:     []report.Action{advise(e, []string{"show running-config crypto map"}, "a dynamic entry must have the highest number of its map")},
+					Next:        []report.Next{readAlso("both ends' crypto maps and access lists", "separates crypto-map-sequence, crypto-acl-mismatch, transform-set-mismatch and pfs-mismatch")}}}
+			}
+		}
+		return nil
+	},
+}
+
+// sequenceFine: the configuration is at hand and its sequence is in order.
+func sequenceFine(e *End) Clue {
+	if e.Config() != nil && len(e.Config().MapEntries) > 0 {
+		return Against(3, "the sequence of the crypto map is in order")
+	}
+	return Clue{}
+}
+
+var mapNoPolicy = Condition{
+	ID:        "crypto-map-no-policy",
+	Cause:     "traffic matches no crypto map policy, or another map is bound",
+	Shows:     "713042; no binding, another map, or the same name in other letters",
+	Severity:  report.Critical,
+	Reference: "%ASA-4-713042 IKE Initiator unable to find policy; Cisco: crypto map names are case-sensitive",
+	Look: func(t *Tunnel) []Match {
+		var out []Match
+		for _, e := range t.Ends {
+			var clues []Clue
+			detail, iface, mapName, lost := "", "outside", "<map>", ""
+			if x := e.withoutPolicy(); len(x) > 0 {
+				clues = append(clues, For(3.2, e.Label()+" finds no policy for traffic that should be protected", at(x...)...))
+				detail = x[0].Text
+				if len(x) == 1 {
+					clues = append(clues, Against(0.6, "seen once only"))
+				}
+			}
+			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) && !cutInMap(c) && !e.sifted() {
+				for _, m := range ofBox(e, "first entry of each map", func() []facts.MapEntry { return firstEntries(c) }) {
+					name := m.Map
+					if slices.ContainsFunc(c.MapBindings, func(b facts.MapBinding) bool { return b.Map == name }) {
+						continue
+					}
+					if e.Peer.IsValid() && len(e.Entries()) > 0 && !slices.ContainsFunc(e.Entries(), func(x facts.MapEntry) bool { return x.Map == name }) {
+						continue
+					}
+					mapName = name
+					note := "crypto map " + name + " is bound to no interface"
+					where, peers := entriesOfMap(c, name)
+					if len(where) == 0 {
+						where = []facts.Place{m.Place}
+					}
+					lost = " (peers " + strings.Join(peers, ", ") + ")"
+					if len(peers) == 0 {
+						lost = ""
+					}
+					if h, ok := e.egress(netip.PrefixFrom(e.Peer, max(0, e.Peer.BitLen()))); ok && e.Peer.IsValid() && h.iface != "" {
+						iface = h.iface
+					}
+					for _, b := range c.MapBindings {
+						if strings.EqualFold(b.Map, name) {
+							note = fmt.Sprintf("crypto map %s is bound and %s is another map: names are case-sensitive", b.Map, name)
+						} else {
+							note = fmt.Sprintf("crypto map %s is bound to no interface; %s has map %s", name, b.Interface, b.Map)
+						}
+						iface = b.Interface
+						where = append(where, b.Place)
+					}
+					clues = append(clues, For(4.2, note, where...))
+					if detail == "" {
+						detail = note + lost
+					}
+				}
+			}
+			if len(clues) == 0 {
+				continue
+			}
+			title := "Traffic on " + e.Label() + " matches no crypto map policy"
+			if mapName != "<map>" {
+				title = "Crypto map " + mapName + " on " + e.Label() + " is not in force on any interface" + lost
+			} else if x := withID(e.Events(), "713042"); len(x) > 0 && len(x[0].Addrs) > 1 {
+				title = fmt.Sprintf("Traffic from %s to %s on %s matches no crypto map policy", x[0].Addrs[0], x[0].Addrs[1], e.Label())
+			}
+			if x := withID(e.Events(), "713042"); e.phase2Up() && !(e.Config() != nil && len(x) > 0 && len(x[0].Addrs) > 1 && !e.carries(x[0].Addrs[0], x[0].Addrs[1])) {
+				clues = append(clues, Against(3.5, "IPsec SAs with the peer exist"))
+			}
+			cmds := []string{"crypto map " + mapName + " interface " + iface}
+			if e.isIOS() {
+				cmds = []string{"interface " + iface, "crypto map " + mapName}
+			}
+			out = append(out, Match{Key: e.Label(), Clues: clues,
+				Title:       title,
+				Explanation: "The traffic reaches the device and no bound crypto map entry covers it: the map is not on the interface, another map is, or the access list does not name these networks. " + detail,
+				Actions:     []report.Action{advise(e, cmds, "check the crypto access list against source and destination of the message; one map per interface with several sequence numbers")}})
+		}
+		return out
+	},
+}
+
+// entriesOfMap returns the places of a map's static entries, the first ones, and their peers.
+func entriesOfMap(c *facts.Config, name string) (where []facts.Place, peers []string) {
+	for _, m := range c.MapEntries {
+		if m.Map != name || m.DynamicMap || len(where) >= 6 {
+			continue
+		}
+		where = append(where, m.Place)
+		for _, p := range m.Peers {
+			peers = append(peers, p.String())
+		}
+	}
+	return where, peers
+}
+
+// withoutPolicy returns the initiator's complaints (713042) that may be about this tunnel: an
+// entry without a list, or a list of another tunnel that covers the packet, explains them elsewhere.
+func (e *End) withoutPolicy() []facts.Event {
+	x := withID(e.Events(), "713042")
+	c := e.Config()
+	if c == nil || len(x) == 0 || len(c.MapEntries) == 0 {
+		return x
+	}
+	listless := slices.ContainsFunc(c.MapEntries, func(m facts.MapEntry) bool {
+		return !m.DynamicMap && m.Dynamic == "" && m.ACL == "" && m.Profile == ""
+	})
+	return slices.DeleteFunc(slices.Clone(x), func(ev facts.Event) bool {
+		if len(ev.Addrs) < 2 {
+			return false
+		}
+		if e.carries(ev.Addrs[0], ev.Addrs[1]) {
+			return false
+		}
+		return listless || !e.alone() && e.carriedElsewhere(c, ev.Addrs[0], ev.Addrs[1])
+	})
+}
+
+// carriedElsewhere: the list of another peer's entry covers the packet.
+func (e *End) carriedElsewhere(c *facts.Config, a, b netip.Addr) bool {
+	for _, m := range c.MapEntries {
+		if l := c.ACL(m.ACL); l != nil && !slices.ContainsFunc(m.Peers, e.Mine) {
+			for _, x := range l.Entries {
+				if x.Permit && slices.ContainsFunc(pairsOf(x), func(n network) bool { return n.inside(a, b) }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// firstEntries are the first static entry of every crypto map, in file order.
+func firstEntries(c *facts.Config) (out []facts.MapEntry) {
+	seen := map[string]bool{}
+	for _, m := range c.MapEntries {
+		if !m.DynamicMap && !seen[m.Map] {
+			seen[m.Map] = true
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// dynamicEntries are the entries that refer to a dynamic map.
+func dynamicEntries(c *facts.Config) (out []facts.MapEntry) {
+	for _, m := range c.MapEntries {
+		if m.Dynamic != "" {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// ownOrPeerless are the positions of the crypto map entries of this peer and of those
+// that name none; without a known peer of all.
+func (e *End) ownOrPeerless() []int {
+	c := e.Config()
+	if !e.Peer.IsValid() {
+		return where(c.MapEntries, func(*facts.MapEntry) bool { return true })
+	}
+	out := slices.Clone(ofBox(e, "entries without a peer", func() []int {
+		return where(c.MapEntries, func(m *facts.MapEntry) bool { return len(m.Peers) == 0 })
+	}))
+	out = append(out, e.index().entries.pick(e.mineAnd(false)...)...)
+	slices.Sort(out)
+	return out
+}

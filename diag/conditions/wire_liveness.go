@@ -1,0 +1,360 @@
+package conditions
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"vpnbot/diag/facts"
+	"vpnbot/diag/path"
+	"vpnbot/diag/report"
+)
+
+// fall is the moment at which packets of one direction stop arriving although they go on being sent.
+type fall struct {
+	from   int
+	last   *wpkt  // last that arrived
+	lost   []wpkt // sent after it, none arrived (or, one end only, none answered)
+	proven bool
+}
+
+// falls finds directions that worked and then did not: by both captures, or, with one,
+// by its own packets that stay without anything coming back.
+func (s *story) falls() []fall {
+	if !s.up {
+		return nil
+	}
+	log := s.log()
+	var out []fall
+	for from := range 2 {
+		if s.both() {
+			var last *wpkt
+			var lost []wpkt
+			for i := range log {
+				p := &log[i]
+				if p.from != from {
+					continue
+				}
+				switch p.arrived {
+				case 1:
+					last, lost = p, nil
+				case 0:
+					lost = append(lost, *p)
+				}
+			}
+			if len(lost) >= 3 && (last != nil || s.a != nil) && lost[len(lost)-1].at.Sub(lost[0].at) >= time.Second {
+				out = append(out, fall{from, last, lost, true})
+			}
+			continue
+		}
+		if !s.at(from) {
+			continue
+		}
+		// Only the sender was captured: nothing comes back after the last packet heard.
+		var heard, answeredBy *wpkt
+		var lost []wpkt
+		for i := range log {
+			p := &log[i]
+			if p.from != from {
+				heard, lost = p, nil
+				answeredBy = p
+				continue
+			}
+			// An answer to what was just heard asks for nothing.
+			if answeredBy != nil && p.at.Sub(answeredBy.at) < 60*time.Millisecond && !p.probe {
+				continue
+			}
+			lost = append(lost, *p)
+		}
+		if heard != nil && len(lost) >= 3 && lost[len(lost)-1].at.Sub(lost[0].at) >= time.Second {
+			out = append(out, fall{from, heard, lost, false})
+		}
+	}
+	return out
+}
+
+// deleted finds a delete: informational messages of one end after which the session is over.
+func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
+	if s.a == nil || !s.up {
+		return 0, nil, false
+	}
+	var last *path.Unit
+	var lastAt time.Time
+	for _, t := range s.trades {
+		if t.Info && t.Req != nil && !t.Start.Before(lastAt) {
+			last, lastAt = t.Req, t.Start
+		}
+	}
+	if last == nil {
+		return 0, nil, false
+	}
+	for e := range 2 {
+		var run []*path.Unit
+		for _, u := range s.infos(e, s.upAt) {
+			if len(run) > 0 && u.First().At.Sub(run[len(run)-1].First().At) > 500*time.Millisecond {
+				run = nil
+			}
+			run = append(run, u)
+		}
+		if len(run) == 0 {
+			continue
+		}
+		at := run[len(run)-1].Last().At
+		// Nothing of this session may follow, but answers within a moment.
+		over := true
+		for _, m := range s.a.Msgs {
+			if m.At.After(at.Add(700*time.Millisecond)) && !m.Response {
+				over = false
+			}
+		}
+		for d := range 2 {
+			if s.esp[d].last.After(at.Add(time.Second)) {
+				over = false
+			}
+		}
+		if !over {
+			continue
+		}
+		clear, dpd := false, false
+		for _, u := range run {
+			m := u.First()
+			clear = clear || m.Deletes > 0 || strings.Contains(m.Label, "delete")
+			dpd = dpd || strings.Contains(m.Label, "R-U-THERE")
+		}
+		switch {
+		case clear, len(run) >= 2 && !dpd:
+			return e, run, true
+		case s.n.Version == 2 && len(run) == 1 && len(run[0].Msgs) == 1 && !dpd && s.lonelyInfo(run[0]):
+			return e, run, true
+		}
+	}
+	return 0, nil, false
+}
+
+// lonelyInfo: the only informational request of an IKEv2 session, and at its end. A probe
+// would come after a pause and go on; a delete comes once. With traffic just before it, a
+// probe has no reason.
+func (s *story) lonelyInfo(u *path.Unit) bool {
+	n := 0
+	for _, t := range s.trades {
+		if t.Info && t.Req != nil && t.Req != u && t.Start.After(s.upAt) {
+			n++
+		}
+	}
+	return n == 0
+}
+
+func wireDeleted(s *story) *Match {
+	e, us, ok := s.deleted()
+	if !ok {
+		return nil
+	}
+	w := 4.2
+	if s.n.Version == 2 {
+		w = 3
+	}
+	var ps []facts.Place
+	for _, u := range us {
+		ps = append(ps, s.sentPlaces(u, "the session ends here")...)
+	}
+	// The other end goes on with ESP: it did not get the delete.
+	idle := us[0].First().At.Sub(maxTime(s.esp[0].last, s.esp[1].last))
+	expl := fmt.Sprintf("%s sends informational messages and nothing of the session follows from either end: that is how a delete looks (it is encrypted). Path and keys were fine, the tunnel was up.", s.name(e))
+	if idle > 5*time.Second && !s.esp[0].last.IsZero() {
+		expl += fmt.Sprintf(" The last traffic was %s before: an idle timeout looks the same; only the log tells.", idle.Round(time.Second))
+	}
+	return &Match{Clues: []Clue{For(w, fmt.Sprintf("%s ends the session", s.name(e)), ps...)},
+		Title: fmt.Sprintf("%s closed the tunnel on purpose", s.name(e)), Explanation: expl,
+		Actions: []report.Action{{Class: report.None, Commands: []string{}, Steps: []string{"nothing to repair here; ask the other side, or look for the reason in its log"}, Effect: "none"}},
+		Next:    []report.Next{{Collect: "the log of " + s.name(e), Because: "separates a person's logoff from sa-idle-timeout", Playbook: "diagnose"}}}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// cutMidway: both ends go on sending and nothing arrives any more.
+func cutMidway(t *Tunnel) []Match {
+	s := t.reading()
+	if s == nil || !s.w.Comparable || !s.both() || s.deletedOK() {
+		return nil
+	}
+	fs := s.falls()
+	// One of the receivers' captures must go on: else they may just have been stopped.
+	if !slices.ContainsFunc(fs, func(f fall) bool { return slices.ContainsFunc(f.lost, func(p wpkt) bool { return p.sure }) }) {
+		return nil
+	}
+	for _, f := range fs {
+		if f.last == nil || s.natBefore(1-f.from) || s.bySize(f.from) != nil {
+			continue
+		}
+		ike := false
+		for _, p := range f.lost {
+			ike = ike || !p.esp
+		}
+		if !ike && s.esp[f.from].arrived == 0 {
+			continue // ESP never passed in this direction: it is blocked, the path is not cut
+		}
+		w := 4.4
+		if len(fs) == 2 {
+			w = 5
+		}
+		if !ike && len(fs) == 1 {
+			w = 3.2
+		}
+		at := f.last.at.UTC().Format("2006-01-02 15:04:05.0")
+		return []Match{{Clues: []Clue{For(w, fmt.Sprintf("%d packets from %s after %s did not arrive", len(f.lost), s.name(f.from), at), placesOfPkts(f.lost, 6, "did not arrive")...),
+			For(0.01, "the last that arrived", f.last.place())},
+			Title:       fmt.Sprintf("Since %s UTC nothing from %s reaches %s", at, s.name(f.from), s.name(1-f.from)),
+			Explanation: fmt.Sprintf("The tunnel was up and passed traffic. After %s UTC everything that %s sends is lost, whatever its size and kind, although it goes on sending: the path was cut in the middle of the session. No end closed the tunnel.", at, s.name(f.from)),
+			Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, append([]string{}, append(ispSteps, "name the moment in UTC")...), "nothing changes on the devices")}}}
+	}
+	return nil
+}
+
+func (s *story) deletedOK() bool { _, _, ok := s.deleted(); return ok }
+
+// wireDead: one end alone was captured and hears nothing any more.
+func wireDead(s *story) *Match {
+	if s.deletedOK() || s.both() {
+		return s.deadBoth()
+	}
+	for _, f := range s.falls() {
+		probes := 0
+		for _, p := range f.lost {
+			if p.probe {
+				probes++
+			}
+		}
+		peerProbed := false
+		for _, u := range s.infos(1-f.from, s.upAt) {
+			peerProbed = peerProbed || strings.Contains(u.Label, "DPD") || s.n.Version == 2
+		}
+		if s.natBefore(1-f.from) || s.answersBySize(f.from) != nil || s.hearsOther(1-f.from, f.last.at) {
+			continue
+		}
+		if probes < 2 && s.esp[1-f.from].sent == 0 {
+			continue // its ESP was never answered
+		}
+		w := 0.0
+		switch {
+		case probes >= 2:
+			w = 4
+		case probes == 1 || peerProbed:
+			w = 3
+		default:
+			w = 1.4
+		}
+		return &Match{Clues: []Clue{For(w, fmt.Sprintf("%d packets of %s without anything coming back", len(f.lost), s.name(f.from)), placesOfPkts(f.lost, 6, "nothing comes back")...),
+			For(0.01, "the last that was heard", f.last.place())},
+			Title: fmt.Sprintf("%s is not heard any more since %s UTC", s.name(1-f.from), f.last.at.UTC().Format("2006-01-02 15:04:05")),
+			Explanation: fmt.Sprintf("The tunnel was up; then nothing comes from %s any more, neither traffic nor answers to probes, and no delete was sent. Host or link there is down, or the path is cut: the capture at the other end tells which.",
+				s.name(1-f.from)),
+			Actions: []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{"check the far site's power and uplink; ask whether its other tunnels and its public address answer", "give the ISP the moment in UTC"}, "nothing changes on the devices")},
+			Next:    s.next("separates dead-peer (it sends nothing) from path-lost-midway (it sends and nothing arrives)")}
+	}
+	return nil
+}
+
+// deadBoth: both ends were captured, one stopped sending although it is asked and the questions arrive nowhere.
+func (s *story) deadBoth() *Match {
+	if !s.both() || s.deletedOK() {
+		return nil
+	}
+	for _, f := range s.falls() {
+		if f.last == nil || s.natBefore(1-f.from) {
+			continue
+		}
+		// The other end is silent since the same moment.
+		o := s.lastSent(1 - f.from)
+		if o.After(f.lost[0].at) {
+			continue
+		}
+		return &Match{Clues: []Clue{For(3.2, fmt.Sprintf("%d packets of %s did not arrive, and %s sends nothing since %s", len(f.lost), s.name(f.from), s.name(1-f.from), o.UTC().Format("15:04:05")), placesOfPkts(f.lost, 6, "did not arrive")...)},
+			Title:       fmt.Sprintf("%s or its line is down since %s UTC", s.name(1-f.from), o.UTC().Format("2006-01-02 15:04:05")),
+			Explanation: "One end goes on sending and probing; its packets do not arrive, and the other end sends nothing either.",
+			Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{"check the far site's power and uplink"}, "nothing changes on the devices")}}
+	}
+	return nil
+}
+
+func (s *story) lastSent(end int) time.Time {
+	var t time.Time
+	for _, p := range s.log() {
+		if p.from == end && p.at.After(t) {
+			t = p.at
+		}
+	}
+	return t
+}
+
+// hearsOther tells whether other traffic from an end still arrived after a moment.
+func (s *story) hearsOther(end int, after time.Time) bool {
+	v := s.w.Ends[1-end].View
+	if v == nil {
+		return false
+	}
+	for _, h := range v.Hosts {
+		if s.w.EndOf(h.Src) == end && h.Last.Add(v.Offset).After(after.Add(gap)) {
+			return true
+		}
+	}
+	return false
+}
+
+// wireKeepalive: probes without an answer while other traffic passes.
+func wireKeepalive(s *story) *Match {
+	if s.a == nil || !s.up || s.n.Version != 1 {
+		return nil
+	}
+	for e := range 2 {
+		var open []*path.Unit
+		for _, t := range s.trades {
+			if !t.Info || t.Req == nil || t.From != e || !strings.Contains(t.Req.Label, "R-U-THERE") || strings.Contains(t.Req.Label, "ACK") {
+				continue
+			}
+			answered := false
+			for _, o := range s.trades {
+				if o.Info && o.From != e && o.Req != nil {
+					if d := o.Start.Sub(t.Start); d >= -50*time.Millisecond && d < 4*time.Second {
+						answered = true
+					}
+				}
+			}
+			if !answered {
+				open = append(open, t.Req)
+			} else {
+				open = nil
+			}
+		}
+		if len(open) < 3 {
+			continue
+		}
+		// Other traffic from the peer between the probes.
+		from, to := open[0].First().At, open[len(open)-1].First().At
+		alive := false
+		for _, p := range s.log() {
+			if p.from == 1-e && p.arrived != 0 && p.at.After(from) && p.at.Before(to.Add(10*time.Second)) {
+				alive = true
+			}
+		}
+		if !alive && !s.hearsOther(1-e, from) {
+			continue
+		}
+		var ps []facts.Place
+		for _, u := range open {
+			ps = append(ps, s.sentPlaces(u, "no answer")...)
+		}
+		return &Match{Clues: []Clue{For(4.2, fmt.Sprintf("%d probes of %s without an answer while other packets of the peer arrive", len(open), s.name(e)), ps...)},
+			Title:       fmt.Sprintf("%s does not answer the keepalives of %s", s.name(1-e), s.name(e)),
+			Explanation: "Dead-peer detection asks and gets no answer although the peer lives and sends: it has keepalives switched off, or a device between drops them. The tunnel will be torn down for nothing.",
+			Actions: []report.Action{s.mend(report.Advise, 1-e, []string{"tunnel-group <peer> ipsec-attributes", "isakmp keepalive threshold 15 retry 10"}, []string{"crypto isakmp keepalive 15 3 periodic"},
+				[]string{"same setting at both ends"}, "probes are answered")},
+			Next: s.next("shows whether the probe arrives there and is answered")}
+	}
+	return nil
+}

@@ -1,0 +1,685 @@
+package path
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vpnbot/diag/facts"
+)
+
+type pair struct{ lo, hi netip.Addr }
+
+func mkPair(a, b netip.Addr) pair {
+	if b.Less(a) {
+		a, b = b, a
+	}
+	return pair{a, b}
+}
+
+// maxWires bounds the tunnels of one run; the rest of a scanned or flooded capture is left out.
+const maxWires = 4000
+
+// groups joins pairs of addresses that are one tunnel.
+type groups struct {
+	parent map[pair]pair
+	order  []pair
+}
+
+func (g *groups) find(p pair) pair {
+	q, ok := g.parent[p]
+	if !ok {
+		if len(g.order) >= 4*maxWires {
+			return p
+		}
+		g.parent[p] = p
+		g.order = append(g.order, p)
+		return p
+	}
+	if q == p {
+		return p
+	}
+	r := g.find(q)
+	g.parent[p] = r
+	return r
+}
+
+func (g *groups) join(a, b pair) {
+	ra, rb := g.find(a), g.find(b)
+	if ra != rb {
+		g.parent[rb] = ra
+	}
+}
+
+// Tunnels splits captures into tunnels (a pair of ends under all their addresses) and
+// compares what the captures show of each. Captures in which there is no tunnel at all
+// come as Wires without Attempts, one for each.
+func Tunnels(caps []*facts.Capture) []*Wire {
+	g := &groups{parent: map[pair]pair{}}
+	cookie := map[uint64]pair{}
+	spi := map[uint32]pair{}
+	perCap := make([]map[pair]bool, len(caps))
+	for i, c := range caps {
+		perCap[i] = map[pair]bool{}
+		use := func(a, b netip.Addr) pair {
+			p := mkPair(a, b)
+			g.find(p)
+			perCap[i][p] = true
+			return p
+		}
+		for _, n := range c.Negotiations {
+			p := use(n.Initiator.Addr(), n.Responder.Addr())
+			for _, q := range n.Paths {
+				g.join(p, use(q.Initiator.Addr(), q.Responder.Addr()))
+			}
+			if n.InitSPI == 0 {
+				continue
+			}
+			if q, ok := cookie[n.InitSPI]; ok {
+				g.join(q, p)
+			} else {
+				cookie[n.InitSPI] = p
+			}
+		}
+		for _, f := range c.ESP {
+			if !f.Trusted && f.UDP {
+				continue
+			}
+			p := use(f.Src.Addr(), f.Dst.Addr())
+			if q, ok := spi[f.SPI]; ok && q != p && shareAddr(q, p) {
+				g.join(q, p)
+			} else if !ok {
+				spi[f.SPI] = p
+			}
+		}
+		for _, f := range c.CTCP {
+			use(f.Client.Addr(), f.Server.Addr())
+		}
+	}
+	// ICMP errors about IKE prove that some was sent; they make a tunnel when nothing else does.
+	for i, c := range caps {
+		for k := range c.ICMP {
+			q := &c.ICMP[k].Quoted
+			if q.IKE && q.Src.IsValid() && q.Dst.IsValid() {
+				if _, ok := cookie[q.InitSPI]; ok {
+					continue
+				}
+				p := mkPair(q.Src.Addr(), q.Dst.Addr())
+				if _, ok := g.parent[p]; !ok {
+					g.find(p)
+					perCap[i][p] = true
+				}
+			}
+		}
+	}
+	joinNAT(g, caps, perCap)
+
+	members := map[pair][]pair{}
+	var roots []pair
+	for _, p := range g.order {
+		r := g.find(p)
+		if members[r] == nil {
+			roots = append(roots, r)
+		}
+		members[r] = append(members[r], p)
+	}
+	own := make([]map[netip.Addr]bool, len(caps))
+	for i, c := range caps {
+		own[i] = ownAddrs(c, perCap[i])
+	}
+	idx := make([]index, len(caps))
+	for i, c := range caps {
+		idx[i] = newIndex(c)
+	}
+	var out []*Wire
+	used := make([]bool, len(caps))
+	for _, r := range roots {
+		if len(out) >= maxWires {
+			break
+		}
+		w := build(members[r], caps, perCap, own, idx, len(roots))
+		if w == nil {
+			continue
+		}
+		for _, v := range w.Views {
+			for i, c := range caps {
+				if c == v.Capture {
+					used[i] = true
+				}
+			}
+		}
+		out = append(out, w)
+	}
+	for i, c := range caps {
+		if used[i] {
+			continue
+		}
+		w := &Wire{Views: []*View{{Capture: c, End: -1}}, Comparable: true}
+		w.Views[0].Hosts = c.Hosts
+		w.Views[0].Garbage = c.Garbage
+		w.Addrs = append(w.Addrs, c.Own...)
+		if len(w.Addrs) > 1 {
+			w.Addrs = w.Addrs[:1]
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func shareAddr(a, b pair) bool {
+	return a.lo == b.lo || a.lo == b.hi || a.hi == b.lo || a.hi == b.hi
+}
+
+// joinNAT joins the only tunnel of one capture with the only tunnel of another when they
+// share an address and the other one is private on one side: the same tunnel before and
+// after a NAT, with no packet in common.
+func joinNAT(g *groups, caps []*facts.Capture, perCap []map[pair]bool) {
+	if len(caps) != 2 {
+		return
+	}
+	roots := func(i int) []pair {
+		var out []pair
+		for p := range perCap[i] {
+			if r := g.find(p); !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	a, b := roots(0), roots(1)
+	if len(a) != 1 || len(b) != 1 || a[0] == b[0] || !shareAddr(a[0], b[0]) {
+		return
+	}
+	private := func(p pair) bool { return p.lo.IsPrivate() || p.hi.IsPrivate() }
+	if private(a[0]) != private(b[0]) {
+		g.join(a[0], b[0])
+	}
+}
+
+// initialTTL is the least usual initial TTL that is not below ttl.
+func initialTTL(ttl uint8) int {
+	for _, v := range []int{32, 64, 128} {
+		if int(ttl) <= v {
+			return v
+		}
+	}
+	return 255
+}
+
+// hops says how many routers lie between the sender of a packet and the capture.
+func hops(ttl uint8) int {
+	if ttl == 0 {
+		return 0
+	}
+	return initialTTL(ttl) - int(ttl)
+}
+
+// ownAddrs are the addresses whose packets left at this capture point: given, or told by
+// a TTL that no router has touched while the peer's was, or common to all its tunnels.
+func ownAddrs(c *facts.Capture, pairs map[pair]bool) map[netip.Addr]bool {
+	own := map[netip.Addr]bool{}
+	for _, a := range c.Own {
+		own[a] = true
+	}
+	if len(own) > 0 {
+		return own
+	}
+	near, far := map[netip.Addr]int{}, map[netip.Addr]int{}
+	for _, n := range c.Negotiations {
+		for i := range n.Messages {
+			m := &n.Messages[i]
+			if m.TTL == 0 {
+				continue
+			}
+			if hops(m.TTL) == 0 {
+				near[m.Src.Addr()]++
+			} else {
+				far[m.Src.Addr()]++
+			}
+		}
+	}
+	for a, n := range near {
+		if far[a]*4 > n {
+			continue
+		}
+		// Its peers must be further away, or silent.
+		ok := true
+		for p := range pairs {
+			o := p.lo
+			if o == a {
+				o = p.hi
+			} else if p.hi != a {
+				continue
+			}
+			if near[o] > far[o] {
+				ok = false
+			}
+		}
+		if ok {
+			own[a] = true
+		}
+	}
+	if len(own) > 0 || len(pairs) < 2 {
+		return own
+	}
+	var common map[netip.Addr]bool
+	for p := range pairs {
+		if common == nil {
+			common = map[netip.Addr]bool{p.lo: true, p.hi: true}
+			continue
+		}
+		for a := range common {
+			if a != p.lo && a != p.hi {
+				delete(common, a)
+			}
+		}
+	}
+	if len(common) == 1 {
+		return common
+	}
+	return own
+}
+
+// index finds a capture's rows by pair of addresses without walking all of them for every tunnel.
+type index struct {
+	neg  map[pair][]*facts.Negotiation
+	esp  map[pair][]*facts.ESPFlow
+	ctcp map[pair][]*facts.CTCPFlow
+	ka   map[pair][]int
+	icmp map[pair][]int
+	orph map[pair][]int
+	garb map[pair][]int
+	host map[netip.Addr][]int
+}
+
+func newIndex(c *facts.Capture) index {
+	x := index{
+		neg: map[pair][]*facts.Negotiation{}, esp: map[pair][]*facts.ESPFlow{}, ctcp: map[pair][]*facts.CTCPFlow{},
+		ka: map[pair][]int{}, icmp: map[pair][]int{}, orph: map[pair][]int{}, garb: map[pair][]int{}, host: map[netip.Addr][]int{},
+	}
+	for _, n := range c.Negotiations {
+		p := mkPair(n.Initiator.Addr(), n.Responder.Addr())
+		x.neg[p] = append(x.neg[p], n)
+	}
+	for _, f := range c.ESP {
+		p := mkPair(f.Src.Addr(), f.Dst.Addr())
+		x.esp[p] = append(x.esp[p], f)
+	}
+	for _, f := range c.CTCP {
+		p := mkPair(f.Client.Addr(), f.Server.Addr())
+		x.ctcp[p] = append(x.ctcp[p], f)
+	}
+	for i, k := range c.Keepalives {
+		p := mkPair(k.Src.Addr(), k.Dst.Addr())
+		x.ka[p] = append(x.ka[p], i)
+	}
+	for i := range c.ICMP {
+		q := &c.ICMP[i].Quoted
+		p := mkPair(q.Src.Addr(), q.Dst.Addr())
+		x.icmp[p] = append(x.icmp[p], i)
+	}
+	for i := range c.Orphans {
+		p := mkPair(c.Orphans[i].Src, c.Orphans[i].Dst)
+		x.orph[p] = append(x.orph[p], i)
+	}
+	for i, k := range c.Garbage {
+		p := mkPair(k.Src.Addr(), k.Dst.Addr())
+		x.garb[p] = append(x.garb[p], i)
+	}
+	for i, h := range c.Hosts {
+		x.host[h.Src] = append(x.host[h.Src], i)
+		if h.Dst != h.Src {
+			x.host[h.Dst] = append(x.host[h.Dst], i)
+		}
+	}
+	return x
+}
+
+// build makes the Wire of one group of address pairs.
+func build(ps []pair, caps []*facts.Capture, perCap []map[pair]bool, own []map[netip.Addr]bool, idx []index, tunnels int) *Wire {
+	w := &Wire{Comparable: true}
+	inGroup := func(i int) bool {
+		return slices.ContainsFunc(ps, func(p pair) bool { return perCap[i][p] })
+	}
+	// Who is who: the initiator of the newest negotiation is end 0. A rekey or a new
+	// attempt may come from the other side; addresses keep their end.
+	var newest *facts.Negotiation
+	var at time.Time
+	for i := range caps {
+		if !inGroup(i) {
+			continue
+		}
+		for _, p := range ps {
+			for _, n := range idx[i].neg[p] {
+				t := time.Time{}
+				if len(n.Messages) > 0 {
+					t = n.Messages[0].Time
+				}
+				if newest == nil || t.After(at) && n.RoleKnown || n.RoleKnown && !newest.RoleKnown {
+					newest, at = n, t
+				}
+			}
+		}
+	}
+	var a, b netip.Addr
+	switch {
+	case newest != nil:
+		a, b = newest.Initiator.Addr(), newest.Responder.Addr()
+	default:
+		a, b = ps[0].lo, ps[0].hi
+		for i := range caps {
+			for _, p := range ps {
+				for _, f := range idx[i].ctcp[p] {
+					a, b = f.Client.Addr(), f.Server.Addr()
+				}
+				for _, k := range idx[i].icmp[p] {
+					if q := &caps[i].ICMP[k].Quoted; q.IKE && newest == nil {
+						a, b = q.Src.Addr(), q.Dst.Addr()
+					}
+				}
+			}
+		}
+	}
+	side := map[netip.Addr]int{a: 0, b: 1}
+	w.Ends[0].Addrs, w.Ends[1].Addrs = []netip.Addr{a}, []netip.Addr{b}
+	put := func(x netip.Addr, e int) bool {
+		if _, ok := side[x]; ok {
+			return false
+		}
+		side[x] = e
+		w.Ends[e].Addrs = append(w.Ends[e].Addrs, x)
+		return true
+	}
+	for again := true; again; {
+		again = false
+		for i := range caps {
+			for _, p := range ps {
+				for _, n := range idx[i].neg[p] {
+					for _, q := range append([]facts.PathUse{{Initiator: n.Initiator, Responder: n.Responder}}, n.Paths...) {
+						x, y := q.Initiator.Addr(), q.Responder.Addr()
+						if e, ok := side[x]; ok {
+							again = put(y, 1-e) || again
+						} else if e, ok := side[y]; ok {
+							again = put(x, 1-e) || again
+						}
+					}
+				}
+			}
+		}
+		for _, p := range ps {
+			if e, ok := side[p.lo]; ok {
+				again = put(p.hi, 1-e) || again
+			} else if e, ok := side[p.hi]; ok {
+				again = put(p.lo, 1-e) || again
+			}
+		}
+	}
+	// NAT: the same initiator cookie ties addresses of one end together, also when the
+	// pairs share no address.
+	byCookie := map[uint64]*facts.Negotiation{}
+	for i := range caps {
+		for _, p := range ps {
+			for _, n := range idx[i].neg[p] {
+				o := byCookie[n.InitSPI]
+				if o == nil {
+					byCookie[n.InitSPI] = n
+					continue
+				}
+				if e, ok := side[o.Initiator.Addr()]; ok {
+					put(n.Initiator.Addr(), e)
+					put(n.Responder.Addr(), 1-e)
+				}
+			}
+		}
+	}
+
+	for i, c := range caps {
+		relevant := inGroup(i)
+		if !relevant {
+			// A capture of one of the ends in which nothing of this tunnel is: that is
+			// evidence too. So is the other of just two captures, when it has no tunnel at all.
+			for x := range own[i] {
+				if _, ok := side[x]; ok && !x.IsPrivate() {
+					relevant = true
+				}
+			}
+			if len(caps) == 2 && tunnels == 1 && len(perCap[i]) == 0 {
+				relevant = true
+			}
+		}
+		if relevant {
+			w.Views = append(w.Views, newView(c, idx[i], ps, side, w))
+		}
+	}
+	if len(w.Views) == 0 {
+		return nil
+	}
+	w.placeViews(own, caps)
+	w.sync()
+	w.windows()
+	w.merge()
+	w.flows()
+	w.errors()
+	w.connections()
+	w.comparable()
+	w.name()
+	return w
+}
+
+func newView(c *facts.Capture, x index, ps []pair, side map[netip.Addr]int, w *Wire) *View {
+	v := &View{Capture: c, End: -1}
+	hosts := map[int]bool{}
+	for _, p := range ps {
+		v.Negotiations = append(v.Negotiations, x.neg[p]...)
+		v.ESP = append(v.ESP, x.esp[p]...)
+		v.CTCP = append(v.CTCP, x.ctcp[p]...)
+		for _, i := range x.ka[p] {
+			v.Keepalives = append(v.Keepalives, c.Keepalives[i])
+		}
+		for _, i := range x.orph[p] {
+			v.Orphans = append(v.Orphans, c.Orphans[i])
+		}
+		for _, i := range x.garb[p] {
+			v.Garbage = append(v.Garbage, c.Garbage[i])
+		}
+		for _, i := range x.icmp[p] {
+			e := &c.ICMP[i]
+			about := -1
+			if s, ok := side[e.Quoted.Src.Addr()]; ok {
+				about = s
+			}
+			w.ICMP = append(w.ICMP, ICMP{ICMPError: e, View: v, About: about})
+		}
+	}
+	for a := range side {
+		for _, i := range x.host[a] {
+			hosts[i] = true
+		}
+	}
+	for i := range hosts {
+		v.Hosts = append(v.Hosts, c.Hosts[i])
+	}
+	slices.SortFunc(v.Hosts, func(a, b facts.HostTraffic) int { return cmp.Compare(a.FirstPacket, b.FirstPacket) })
+	slices.SortStableFunc(v.Negotiations, func(a, b *facts.Negotiation) int {
+		if len(a.Messages) == 0 || len(b.Messages) == 0 {
+			return 0
+		}
+		return a.Messages[0].Time.Compare(b.Messages[0].Time)
+	})
+	return v
+}
+
+// placeViews finds which end each capture was taken at.
+func (w *Wire) placeViews(own []map[netip.Addr]bool, caps []*facts.Capture) {
+	score := func(v *View) [2]int {
+		var s [2]int
+		for i, c := range caps {
+			if c != v.Capture {
+				continue
+			}
+			for a := range own[i] {
+				if e := w.EndOf(a); e >= 0 {
+					s[e] += 4
+				}
+			}
+		}
+		// A private address is seen on the near side of its NAT only.
+		for e := range w.Ends {
+			for _, a := range w.Ends[e].Addrs {
+				if a.IsPrivate() && len(w.Ends[e].Addrs) > 1 && viewSees(v, a) && !viewSees(v, w.publicOf(e)) {
+					s[e] += 3
+				}
+			}
+		}
+		// Distance by TTL.
+		var sum, n [2]int
+		for _, g := range v.Negotiations {
+			for i := range g.Messages {
+				m := &g.Messages[i]
+				if e := w.EndOf(m.Src.Addr()); e >= 0 && m.TTL > 0 {
+					sum[e] += hops(m.TTL)
+					n[e]++
+				}
+			}
+		}
+		switch {
+		case n[0] > 0 && n[1] > 0:
+			d0, d1 := float64(sum[0])/float64(n[0]), float64(sum[1])/float64(n[1])
+			if d0 < d1 {
+				s[0] += 2
+			} else if d1 < d0 {
+				s[1] += 2
+			}
+		case n[0] > 0 && sum[0] == 0:
+			s[0] += 2
+		case n[0] > 0 && sum[0] > 0:
+			s[1] += 2
+		case n[1] > 0 && sum[1] == 0:
+			s[1] += 2
+		case n[1] > 0 && sum[1] > 0:
+			s[0] += 2
+		}
+		return s
+	}
+	scores := make([][2]int, len(w.Views))
+	for i, v := range w.Views {
+		scores[i] = score(v)
+	}
+	best := func(e int) int {
+		bi, bs := -1, 0
+		for i, s := range scores {
+			if d := s[e] - s[1-e]; d > bs && w.Views[i].End < 0 {
+				bi, bs = i, d
+			}
+		}
+		return bi
+	}
+	for range 2 {
+		for e := range w.Ends {
+			if w.Ends[e].View == nil {
+				if i := best(e); i >= 0 {
+					w.Views[i].End = e
+					w.Ends[e].View = w.Views[i]
+				}
+			}
+		}
+	}
+	// What is left takes the free ends: of two captures one is at each end.
+	for _, v := range w.Views {
+		if v.End >= 0 {
+			continue
+		}
+		for e := range w.Ends {
+			if w.Ends[e].View == nil && (len(w.Views) == 1 || len(w.Views) == 2) {
+				v.End, v.Guessed = e, true
+				w.Ends[e].View = v
+				break
+			}
+		}
+	}
+	for e := range w.Ends {
+		// Where it cannot be told at which end a lone capture was taken it names none.
+		if v := w.Ends[e].View; v != nil && !(v.Guessed && len(w.Views) == 1) {
+			w.Ends[e].Name = v.Capture.Name
+			if v.Capture.Device != "" {
+				w.Ends[e].Name = v.Capture.Device
+			}
+		}
+	}
+}
+
+func (w *Wire) publicOf(e int) netip.Addr {
+	for _, a := range w.Ends[e].Addrs {
+		if !a.IsPrivate() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+func viewSees(v *View, a netip.Addr) bool {
+	for _, n := range v.Negotiations {
+		if n.Initiator.Addr() == a || n.Responder.Addr() == a {
+			return true
+		}
+		for _, p := range n.Paths {
+			if p.Initiator.Addr() == a || p.Responder.Addr() == a {
+				return true
+			}
+		}
+	}
+	for _, f := range v.ESP {
+		if f.Src.Addr() == a || f.Dst.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
+// name sets the two addresses a tunnel is known by.
+func (w *Wire) name() {
+	for e := range w.Ends {
+		if a := w.Public(e); a.IsValid() {
+			w.Addrs = append(w.Addrs, a)
+		}
+	}
+	slices.SortFunc(w.Addrs, netip.Addr.Compare)
+}
+
+// comparable says whether two captures are of the same time. A packet that left one end
+// and is missing at the other may be lost; a packet that arrived and never left shows
+// that the captures are of different times.
+func (w *Wire) comparable() {
+	if !w.Both() || w.Common > 0 {
+		return
+	}
+	seen := func(e int) bool {
+		v := w.Ends[e].View
+		return len(v.Negotiations) > 0 || len(v.CTCP) > 0 || slices.ContainsFunc(v.ESP, func(f *facts.ESPFlow) bool { return f.Trusted })
+	}
+	if !seen(0) || !seen(1) {
+		return
+	}
+	// Each end shows only what it sent itself: everything was lost on the way, both ways.
+	for e := range w.Ends {
+		for _, n := range w.Ends[e].View.Negotiations {
+			for i := range n.Messages {
+				if w.EndOf(n.Messages[i].Src.Addr()) == 1-e {
+					w.Comparable = false
+					return
+				}
+			}
+		}
+		for _, f := range w.Ends[e].View.ESP {
+			if f.Trusted && w.EndOf(f.Src.Addr()) == 1-e {
+				w.Comparable = false
+				return
+			}
+		}
+	}
+	a, b := w.Ends[0].View.Capture, w.Ends[1].View.Capture
+	if a.First.After(b.Last.Add(time.Hour)) || b.First.After(a.Last.Add(time.Hour)) {
+		w.Comparable = false
+	}
+}
