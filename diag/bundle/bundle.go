@@ -277,8 +277,47 @@ func (r *reading) walk(fsys fs.FS, device, prefix string, root int) ([]item, err
 	if err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
 	}
+	descend(items, device)
 	slices.SortStableFunc(items, func(a, b item) int { return natural(a.source, b.source) })
 	return items, nil
+}
+
+// descend names the devices where somebody gave the folder above the bundle: nothing but
+// one folder, with devices' folders in it that say so. Read as it stands, two ends would
+// become one device, and what is said of it would be wrong.
+func descend(items []item, device string) {
+	if device != "" {
+		return
+	}
+	only, described := "", false
+	for _, it := range items {
+		parts := strings.Split(it.name, "/")
+		if len(parts) == 1 && aside(it.name) {
+			continue
+		}
+		meta := parts[len(parts)-1] == "device.yaml"
+		if only == "" {
+			only = parts[0]
+		}
+		if parts[0] != only || len(parts) < 3 && (meta || !aside(it.name)) {
+			return
+		}
+		described = described || len(parts) == 3 && meta
+	}
+	for i := range items {
+		if parts := strings.Split(items[i].name, "/"); described && len(parts) > 2 {
+			items[i].device = parts[1]
+		}
+	}
+}
+
+// aside tells whether a file is no evidence by its name.
+func aside(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
 }
 
 func cause(err error) error {
@@ -323,8 +362,7 @@ func digits(s string) int {
 // load reads one file: device.yaml, a capture, or a text that is kept for finish.
 func (r *reading) load(it item) {
 	base := path.Base(it.name)
-	switch strings.ToLower(path.Ext(base)) {
-	case ".yaml", ".yml", ".json":
+	if aside(base) {
 		if base == "device.yaml" && it.device != "" {
 			r.loadMeta(it)
 		}

@@ -79,6 +79,8 @@ func TestRead(t *testing.T) {
 		{"utf-16", map[string]string{"a.txt": utf16le(strings.ReplaceAll(ikeTable, "\n", "\r\n"))}, " asa  [] ike=1 out=1"},
 		{"text in gzip", map[string]string{"a.txt.gz": zipped(ikeTable)}, " asa  [] ike=1 out=1"},
 		{"zero bytes with a name that says what was asked", map[string]string{"show_crypto_isakmp_sa.txt": "", "hq.txt": ikeTable}, " asa  [] ike=1 out=2"},
+		{"the folder above the bundle", map[string]string{"expect.yaml": "a: b", "evidence/hq/device.yaml": "platform: asa\n", "evidence/hq/sa.txt": ikeTable, "evidence/spoke/log/a.txt": ikeTable}, "hq asa  [] ike=1 out=1 | spoke asa  [] ike=1 out=1"},
+		{"folders within a device", map[string]string{"hq/device.yaml": "platform: asa\n", "hq/one/sa.txt": ikeTable, "hq/two/device.yaml": "platform: asa\n"}, "hq asa  [] ike=1 out=1"},
 		{"skipped files", map[string]string{"a.txt": ikeTable, ".hidden": "x", "notes.yaml": "a: b", "expect.json": "{}", ".git/config": "x"}, " asa  [] ike=1 out=1"},
 		{"captures by content", map[string]string{"hq.bin": emptyPcap, "far.pcap.gz": zipped(emptyPcap), "spoke/x.txt": emptyPcap}, "spoke   [] ike=0 out=0 | capture far far.pcap.gz | capture hq hq.bin | capture spoke spoke/x.txt"},
 		{"garbage beside evidence", map[string]string{"a.txt": ikeTable, "core.bin": "\x00\x01\x02\x03\x04\x05\x06\x07\x80\x90", "x.pcap": "\x01\x02\x03\x04\x05\x06\x00\x00"}, " asa  [] ike=1 out=1 | error core.bin:0 neither a capture nor a text | error x.pcap:0 no packet capture (pcap or pcapng), whatever its name says"},
