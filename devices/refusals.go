@@ -58,9 +58,14 @@ func (r *refusals) note(what, secret string) error {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // crypto/rand.Read never fails
 	enc := base64.RawStdEncoding.EncodeToString
+	return r.set(refusalKey(what), enc(salt)+"."+enc(slowHash(secret, salt)))
+}
+
+// set bounds the store's time alone: the slow hash before it may take seconds on a busy machine.
+func (r *refusals) set(key, value string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), memoryTime)
 	defer cancel()
-	return r.mem.Set(ctx, refusalKey(what), enc(salt)+"."+enc(slowHash(secret, salt)))
+	return r.mem.Set(ctx, key, value)
 }
 
 // stands tells whether the same secret was refused for what before the last restart. It
@@ -71,9 +76,9 @@ func (r *refusals) stands(what, secret string) (bool, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), memoryTime)
-	defer cancel()
 	if !r.read {
+		ctx, cancel := context.WithTimeout(context.Background(), memoryTime)
+		defer cancel()
 		kept, err := r.mem.Under(ctx, refusedPrefix)
 		if err != nil {
 			return false, err
@@ -92,7 +97,7 @@ func (r *refusals) stands(what, secret string) (bool, error) {
 	if err1 == nil && err2 == nil && len(hash) > 0 && bytes.Equal(slowHash(secret, salt), hash) {
 		return true, nil
 	}
-	return false, r.mem.Set(ctx, key, "") // the configuration has another secret since
+	return false, r.set(key, "") // the configuration has another secret since
 }
 
 // ForgetRefusals lets secrets that were refused before be tried again: a person who runs
