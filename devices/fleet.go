@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,7 +118,7 @@ func (f *Fleet) Close() error {
 		for _, i := range d.idle {
 			if i.timer.Stop() {
 				f.wg.Done()
-			}
+			} // else it is about to look for itself in the list, in vain
 			idle = append(idle, i.s)
 		}
 		d.idle = nil
@@ -323,57 +324,47 @@ func (f *Fleet) queueError(d *device, ctx context.Context) error {
 
 // session gives an idle session or logs in.
 func (f *Fleet) session(ctx context.Context, d *device) (s *session.Session, reused bool, err error) {
-	for {
-		d.mu.Lock()
-		n := len(d.idle)
-		if n == 0 {
-			d.mu.Unlock()
-			break
-		}
+	d.mu.Lock()
+	if n := len(d.idle); n > 0 {
 		i := d.idle[n-1]
 		d.idle = d.idle[:n-1]
-		mine := i.timer.Stop()
-		d.mu.Unlock()
-		if !mine {
-			continue // it is being closed
+		if i.timer.Stop() {
+			f.wg.Done()
 		}
-		f.wg.Done()
+		d.mu.Unlock()
 		i.s.Resume()
 		return i.s, true, nil
 	}
+	d.mu.Unlock()
 	s, err = f.login(ctx, d)
 	return s, false, err
 }
 
-// giveBack keeps a sound session until keep_alive.
+// giveBack keeps a sound session until keep_alive. Whoever takes it off the list of idle
+// ones, under the device's lock, has it alone: to use it, or to close it once.
 func (f *Fleet) giveBack(d *device, s *session.Session) {
-	if d.ssh.KeepAlive <= 0 || f.ctx.Err() != nil {
+	d.mu.Lock()
+	if d.ssh.KeepAlive <= 0 || f.ctx.Err() != nil { // Close cancels before it looks through the lists
+		d.mu.Unlock()
 		_ = s.Close()
 		return
 	}
+	defer d.mu.Unlock()
 	i := &idleSession{s: s}
 	f.wg.Add(1)
-	d.mu.Lock()
 	i.timer = time.AfterFunc(d.ssh.KeepAlive, func() {
 		defer f.wg.Done()
 		d.mu.Lock()
-		for k, o := range d.idle {
-			if o == i {
-				d.idle = append(d.idle[:k], d.idle[k+1:]...)
-				break
-			}
+		k := slices.Index(d.idle, i)
+		if k >= 0 {
+			d.idle = slices.Delete(d.idle, k, k+1)
 		}
 		d.mu.Unlock()
-		_ = s.Close()
-	})
-	d.idle = append(d.idle, i)
-	d.mu.Unlock()
-	if f.ctx.Err() != nil { // Close may have passed by already
-		if i.timer.Stop() {
-			f.wg.Done()
+		if k >= 0 {
 			_ = s.Close()
 		}
-	}
+	})
+	d.idle = append(d.idle, i)
 }
 
 // login opens a session: paced over the fleet, never with a password that was refused.

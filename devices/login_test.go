@@ -25,29 +25,11 @@ import (
 	"vpnbot/devices/inventory"
 )
 
-// lockedBuffer takes log lines of many goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // A burst of refused passwords stops all logins, with one message, before an account can
 // be locked.
 func TestBurstOfRejectionsStopsAllLogins(t *testing.T) {
 	b := newBenchWith(t, emulator.Options{Dir: t.TempDir(), Scenario: "none", Devices: 24})
-	var log lockedBuffer
+	var log bytes.Buffer // the handler writes one line at a time; it is read when all runs are over
 	f := b.newFleet(t, devices.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	var wg sync.WaitGroup
 	for _, d := range b.lab.Devices() {
