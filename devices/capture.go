@@ -46,7 +46,7 @@ type Capture struct {
 	d      *device
 	spec   CaptureSpec
 	target command.Target
-	prompt string // of the unit that captures
+	unit   unit // that captures
 
 	mu      sync.Mutex
 	parts   []*capturePart
@@ -155,7 +155,10 @@ func (c *Capture) prepare(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	c.target, c.prompt = command.TargetOf(c.d.conf, v), s.Prompt()
+	c.target = command.TargetOf(c.d.conf, v)
+	if c.unit, err = c.f.unitOf(ctx, c.d, s); err != nil {
+		return err
+	}
 	read := func(name string) (string, error) {
 		cmds, err := command.Evidence(c.target, name, command.Query{})
 		if err != nil {
@@ -252,7 +255,7 @@ func (c *Capture) start(ctx context.Context, s *session.Session) error {
 			return fmt.Errorf("%s: %w: %w", c.Device, ErrNoCapture, err)
 		}
 		at := c.f.now()
-		p.id, err = c.f.opt.Journal.Lend(ctx, command.Lent{Device: c.Device, Name: p.name, Interface: c.spec.Interface, Context: c.d.conf.Context, StartedAt: at})
+		p.id, err = c.f.opt.Journal.Lend(ctx, command.Lent{Device: c.Device, Name: p.name, Interface: c.spec.Interface, Context: c.d.conf.Context, Unit: c.unit.serial, Prompt: c.unit.prompt, StartedAt: at})
 		if err != nil {
 			return fmt.Errorf("%s: %w: it could not be written down: %w", c.Device, ErrNoCapture, err)
 		}
@@ -302,7 +305,7 @@ func (c *Capture) Stop(ctx context.Context) error {
 }
 
 func (c *Capture) each(ctx context.Context, fn func(*session.Session, *capturePart) error) error {
-	return c.f.with(ctx, c.d, func(s *session.Session) error {
+	return c.f.onUnit(ctx, c.d, c.unit, func(s *session.Session) error {
 		for _, p := range c.parts {
 			if err := fn(s, p); err != nil {
 				return err
@@ -347,7 +350,7 @@ func (c *Capture) Fetch(ctx context.Context) ([]CaptureData, error) {
 			errs = append(errs, err)
 			continue
 		}
-		err = c.f.with(ctx, c.d, func(s *session.Session) error {
+		err = c.f.onUnit(ctx, c.d, c.unit, func(s *session.Session) error {
 			a, _, err := s.Exec(ctx, cmd)
 			if err != nil {
 				return err
@@ -393,7 +396,7 @@ func (c *Capture) lent(returned func(*capturePart)) []lentPart {
 	var out []lentPart
 	for _, p := range c.parts {
 		if !p.returned {
-			out = append(out, lentPart{p.id, p.name, c.spec.Interface, c.prompt, func() { returned(p) }})
+			out = append(out, lentPart{p.id, p.name, c.spec.Interface, c.unit, func() { returned(p) }})
 		}
 	}
 	return out
@@ -431,63 +434,101 @@ func (f *Fleet) removeLater(d *device, lent []lentPart) {
 type lentPart struct {
 	id          int64
 	name, iface string
-	prompt      string // of the unit that captures; "" when it is not known any more
+	unit        unit // that captures
 	returned    func()
 }
 
+// remove deletes captures from the units that hold them: at the device's address, and
+// after a failover at its standby address.
 func (f *Fleet) remove(ctx context.Context, d *device, lent []lentPart) error {
 	if len(lent) == 0 {
 		return nil
 	}
-	return f.with(ctx, d, func(s *session.Session) error {
-		v, err := f.versionIn(ctx, d, s)
+	var here unit
+	var rest []lentPart // on another unit than the one that was reached
+	removeIn := func(s *session.Session) error {
+		var err error
+		if here, err = f.unitOf(ctx, d, s); err != nil {
+			return err
+		}
+		rest, err = f.removeIn(ctx, d, s, here, lent)
+		return err
+	}
+	err := f.with(ctx, d, removeIn)
+	if err != nil || len(rest) == 0 {
+		return err
+	}
+	var standby error
+	if d.conf.Standby != "" {
+		lent = rest
+		if standby = f.atStandby(ctx, d, removeIn); standby == nil && len(rest) == 0 {
+			return nil
+		} else if standby != nil {
+			rest = lent
+		}
+	}
+	var names []string
+	for _, l := range rest {
+		names = append(names, l.name)
+	}
+	what := strings.Join(names, ", ")
+	return f.onOtherUnit(d, "remove "+what, ": it is removed when that unit is reached again, or remove it there with \"no capture "+names[0]+"\"", rest[0].unit, here, standby)
+}
+
+// removeIn removes the captures that the unit of a session lists, and returns those that
+// are another unit's.
+func (f *Fleet) removeIn(ctx context.Context, d *device, s *session.Session, here unit, lent []lentPart) (rest []lentPart, err error) {
+	v, err := f.versionIn(ctx, d, s)
+	if err != nil {
+		return nil, err
+	}
+	t := command.TargetOf(d.conf, v)
+	before, err := f.listIn(ctx, s, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lent {
+		if !slices.Contains(before, l.name) {
+			continue
+		}
+		cmds, err := command.CaptureRemove(t, l.name, l.iface)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		t := command.TargetOf(d.conf, v)
-		present, err := f.listIn(ctx, s, t)
-		if err != nil {
-			return err
-		}
-		for _, l := range lent {
-			if !slices.Contains(present, l.name) {
-				if l.prompt != "" && l.prompt != s.Prompt() {
-					return &Error{Device: d.conf.Name, Reason: NotUnderstood, Tried: "remove " + l.name, Hint: "after a failover the capture is on the other unit: remove it there with \"no capture " + l.name + "\"; the next start of vpnbot looks again",
-						Err: fmt.Errorf("this is another unit (%s) than the one that captured (%s)", strings.TrimSpace(s.Prompt()), strings.TrimSpace(l.prompt))}
-				}
-				continue // a reload took it
-			}
-			cmds, err := command.CaptureRemove(t, l.name, l.iface)
-			if err != nil {
-				return err
-			}
-			for _, cmd := range cmds {
-				if _, _, err := s.Exec(ctx, cmd); err != nil {
-					return err
-				}
+		for _, cmd := range cmds {
+			if _, _, err := s.Exec(ctx, cmd); err != nil {
+				return nil, err
 			}
 		}
-		if present, err = f.listIn(ctx, s, t); err != nil {
-			return err
+	}
+	after, err := f.listIn(ctx, s, t)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, l := range lent {
+		switch {
+		case slices.Contains(after, l.name):
+			left = append(left, l.name)
+			continue
+		case l.unit.other(here),
+			// Where no serial number can be read only the prompt may tell.
+			(l.unit.serial == "" || here.serial == "") && l.unit.prompt != "" && l.unit.prompt != here.prompt && !slices.Contains(before, l.name):
+			rest = append(rest, l)
+			continue
 		}
-		var left []string
-		for _, l := range lent {
-			if slices.Contains(present, l.name) {
-				left = append(left, l.name)
-				continue
-			}
-			if err := f.opt.Journal.Returned(ctx, l.id); err != nil {
-				return fmt.Errorf("%s: capture %s is removed, and this could not be written down: %w", d.conf.Name, l.name, err)
-			}
-			if l.returned != nil {
-				l.returned()
-			}
+		// Removed here, or a reload took it.
+		if err := f.opt.Journal.Returned(ctx, l.id); err != nil {
+			return nil, fmt.Errorf("%s: capture %s is removed, and this could not be written down: %w", d.conf.Name, l.name, err)
 		}
-		if len(left) > 0 {
-			return &Error{Device: d.conf.Name, Reason: Privilege, Tried: "remove " + strings.Join(left, ", "), Hint: "remove it by hand with \"no capture\"; see docs/devices.md for the privilege", Err: errors.New("the device still lists it")}
+		if l.returned != nil {
+			l.returned()
 		}
-		return nil
-	})
+	}
+	if len(left) > 0 {
+		return nil, &Error{Device: d.conf.Name, Reason: Privilege, Tried: "remove " + strings.Join(left, ", "), Hint: "remove it by hand with \"no capture\"; see docs/devices.md for the privilege", Err: errors.New("the device still lists it")}
+	}
+	return rest, nil
 }
 
 // listIn gives the words of the device's list of captures that are our names.
@@ -564,7 +605,7 @@ func (f *Fleet) CleanUp(ctx context.Context) error {
 		case !command.IsOurs(l.Name):
 			errs = append(errs, fmt.Errorf("%s: capture %q is not one of ours and is not touched", l.Device, l.Name))
 		default:
-			byDevice[d] = append(byDevice[d], lentPart{id: id, name: l.Name, iface: l.Interface})
+			byDevice[d] = append(byDevice[d], lentPart{id: id, name: l.Name, iface: l.Interface, unit: unit{l.Unit, l.Prompt}})
 		}
 	}
 	var mu sync.Mutex

@@ -252,6 +252,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	t.Run("a failover left it on the other unit", func(t *testing.T) {
 		b := newBench(t)
 		oslo := b.lab.Device("oslo-asa")
+		oslo.SetOutput("show version", "Cisco Adaptive Security Appliance Software Version 9.6(3)1 \n") // no serial number: the prompt tells
 		c, err := b.fleet.StartCapture(ctx, "oslo-asa", spec(t, b, "london-oslo", "oslo-asa"))
 		if err != nil {
 			t.Fatal(err)

@@ -284,21 +284,11 @@ func (f *Fleet) Target(ctx context.Context, name string) (command.Target, error)
 // A session that was idle may have died meanwhile; then fn is tried once more in a new
 // one, so fn must begin by reading. Errors become *Error.
 func (f *Fleet) with(ctx context.Context, d *device, fn func(*session.Session) error) error {
-	select {
-	case d.slots <- struct{}{}:
-	case <-ctx.Done():
-		return f.queueError(d, ctx)
-	case <-f.ctx.Done():
-		return &Error{Device: d.conf.Name, Reason: Closed, Tried: "log in", Hint: "vpnbot is stopping"}
+	leave, err := f.enter(ctx, d)
+	if err != nil {
+		return err
 	}
-	defer func() { <-d.slots }()
-	select {
-	case f.atOnce <- struct{}{}:
-	case <-ctx.Done():
-		return f.queueError(d, ctx)
-	}
-	defer func() { <-f.atOnce }()
-
+	defer leave()
 	for {
 		s, reused, err := f.session(ctx, d)
 		if err != nil {
@@ -316,6 +306,24 @@ func (f *Fleet) with(ctx context.Context, d *device, fn func(*session.Session) e
 		}
 		return f.explain(d, err)
 	}
+}
+
+// enter waits for the device's turn.
+func (f *Fleet) enter(ctx context.Context, d *device) (leave func(), err error) {
+	select {
+	case d.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, f.queueError(d, ctx)
+	case <-f.ctx.Done():
+		return nil, &Error{Device: d.conf.Name, Reason: Closed, Tried: "log in", Hint: "vpnbot is stopping"}
+	}
+	select {
+	case f.atOnce <- struct{}{}:
+	case <-ctx.Done():
+		<-d.slots
+		return nil, f.queueError(d, ctx)
+	}
+	return func() { <-f.atOnce; <-d.slots }, nil
 }
 
 func (f *Fleet) queueError(d *device, ctx context.Context) error {
@@ -336,7 +344,11 @@ func (f *Fleet) session(ctx context.Context, d *device) (s *session.Session, reu
 		return i.s, true, nil
 	}
 	d.mu.Unlock()
-	s, err = f.login(ctx, d)
+	places := []at{{address: d.conf.Address}}
+	if d.conf.Standby != "" {
+		places = append(places, at{address: d.conf.Standby, standby: true})
+	}
+	s, err = f.login(ctx, d, places...)
 	return s, false, err
 }
 
@@ -367,8 +379,15 @@ func (f *Fleet) giveBack(d *device, s *session.Session) {
 	d.idle = append(d.idle, i)
 }
 
-// login opens a session: paced over the fleet, never with a password that was refused.
-func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) {
+// at is an address of a device.
+type at struct {
+	address string
+	standby bool // the standby unit's
+}
+
+// login opens a session at the first of the places that answers: paced over the fleet,
+// never with a password that was refused.
+func (f *Fleet) login(ctx context.Context, d *device, places ...at) (*session.Session, error) {
 	cred := f.inv.Credential(d.conf)
 	conf, err := f.sessionConfig(d, cred)
 	if err != nil {
@@ -382,18 +401,14 @@ func (f *Fleet) login(ctx context.Context, d *device) (*session.Session, error) 
 	if err := f.pace.wait(ctx); err != nil {
 		return nil, &session.Failure{Reason: session.Timeout, Tried: "log in", Hint: "many logins wait: ssh.logins_per_second bounds them", Err: context.Cause(ctx)}
 	}
-	addresses := []string{d.conf.Address}
-	if d.conf.Standby != "" {
-		addresses = append(addresses, d.conf.Standby)
-	}
 	var first error
-	for i, addr := range addresses {
-		conf.Address, conf.Standby = addr, i > 0
+	for i, p := range places {
+		conf.Address, conf.Standby = p.address, p.standby
 		s, err := session.Open(ctx, conf)
 		if err == nil {
 			turn.accepted()
 			if i > 0 {
-				f.log.Warn("the device does not answer, its standby address does", "device", d.conf.Name, "standby", addr)
+				f.log.Warn("the device does not answer, its standby address does", "device", d.conf.Name, "standby", p.address)
 			}
 			return s, nil
 		}

@@ -23,7 +23,7 @@ const removal = 90 * time.Second
 // capture starts captures at the ends at the same time, wakes the tunnel, waits, and
 // brings them home. Whatever happens, what was started is removed again; what cannot be
 // removed now is tried again, and stays in the journal for the next start.
-func (x *run) capture(ctx context.Context, s Step) (string, error) {
+func (x *run) capture(ctx context.Context, s Step) (note string, err error) {
 	duration := x.opt.Config.Captures.Duration
 	if d, err := time.ParseDuration(s.With.Duration); err == nil {
 		duration = d
@@ -39,7 +39,13 @@ func (x *run) capture(ctx context.Context, s Step) (string, error) {
 		return x.fromRing(ctx)
 	}
 	caps, notes, err := x.startAll(ctx, ends, duration+2*time.Minute, false)
-	defer x.removeAll(ctx, caps)
+	defer func() {
+		if e := x.removeAll(ctx, caps); e != nil && err != nil {
+			err = fmt.Errorf("%w; left for now: %w", err, e)
+		} else if e != nil {
+			note = strings.TrimPrefix(note+"; left for now: "+e.Error(), "; ")
+		}
+	}()
 	if err != nil {
 		return "", err
 	}

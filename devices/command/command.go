@@ -65,5 +65,7 @@ type Lent struct {
 	Name      string // our capture's name, VB-...
 	Interface string
 	Context   string
+	Unit      string // serial number of the chassis that captures, of a failover pair one of two; "" when not known
+	Prompt    string // as that unit showed it: it may name unit and state
 	StartedAt time.Time
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ Other VPN Peers                   : 750            perpetual
 Total VPN Peers                   : 750            perpetual
 
 `)
-	fmt.Fprintf(&b, "Serial Number: FCH%08d\n", len(d.spec.Name)*1117771)
+	fmt.Fprintf(&b, "Serial Number: %s\n", d.serial(s.unit()))
 	b.WriteString("Running Permanent Activation Key: 0x00000000 0x00000000 0x00000000 0x00000000 0x00000000 \nConfiguration register is 0x1\n")
 	fmt.Fprintf(&b, "Configuration last modified by netadmin at %s\n", d.booted.In(d.zone).Format("15:04:05.000 ")+d.zoneName()+d.booted.In(d.zone).Format(" Mon Jan 2 2006"))
 	return b.String()
@@ -59,8 +60,12 @@ func asaFailover(s *session, a args) string {
 		return "Failover Off \nFailover unit Secondary\nFailover LAN Interface: not Configured\nReconnect timeout 0:00:00\nUnit Poll frequency 1 seconds, holdtime 15 seconds\nInterface Poll frequency 5 seconds, holdtime 25 seconds\nInterface Policy 1\nMonitored Interfaces 2 of 160 maximum\nfailover replication http\n"
 	}
 	secs := int64(d.lab.now().Sub(d.booted).Seconds())
+	u, names, states := s.unit(), []string{"Primary", "Secondary"}, []string{"Active", "Standby Ready"}
+	if s.conn.standby {
+		slices.Reverse(states)
+	}
 	return fmt.Sprintf(`Failover On 
-Failover unit Primary
+Failover unit %[9]s
 Failover LAN Interface: FO GigabitEthernet1/8 (up)
 Reconnect timeout 0:00:00
 Unit Poll frequency 1 seconds, holdtime 15 seconds
@@ -69,19 +74,20 @@ Interface Policy 1
 Monitored Interfaces 2 of 160 maximum
 MAC Address Move Notification Interval not set
 Version: Ours %[1]s, Mate %[1]s
-Serial Number: Ours JAD2109XYZ1, Mate JAD2109XYZ2
+Serial Number: Ours %[5]s, Mate %[6]s
 Last Failover at: %[2]s
-	This host: Primary - Active 
+	This host: %[7]s 
 		Active time: %[3]d (sec)
 		slot 1: %[4]s hw/sw rev (1.0/%[1]s) status (Up Sys)
 		  Interface outside (203.0.113.34): Normal (Monitored)
 		  Interface inside (10.40.0.1): Normal (Monitored)
-	Other host: Secondary - Standby Ready 
+	Other host: %[8]s 
 		Active time: 0 (sec)
 		slot 1: %[4]s hw/sw rev (1.0/%[1]s) status (Up Sys)
 		  Interface outside (203.0.113.35): Normal (Monitored)
 		  Interface inside (10.40.0.2): Normal (Monitored)
-`, d.spec.Version, d.booted.In(d.zone).Format("15:04:05 ")+d.zoneName()+d.booted.In(d.zone).Format(" Jan 2 2006"), secs, d.spec.Model)
+`, d.spec.Version, d.booted.In(d.zone).Format("15:04:05 ")+d.zoneName()+d.booted.In(d.zone).Format(" Jan 2 2006"), secs, d.spec.Model,
+		d.serial(u), d.serial(1-u), names[u]+" - "+states[0], names[1-u]+" - "+states[1], names[u])
 }
 
 func asaASPDrop(s *session, a args) string {

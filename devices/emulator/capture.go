@@ -202,7 +202,7 @@ func (c *capture) stop(now time.Time) {
 
 // packets returns what the capture holds now.
 func (c *capture) packets(now time.Time) []packet {
-	if !c.running() {
+	if !c.running() || c.kept != nil { // kept: the unit is no longer the active one
 		return c.kept
 	}
 	if c.limit > 0 && now.Sub(c.started) > c.limit {

@@ -51,12 +51,16 @@ type Device struct {
 	log      []string
 	logged   int
 	captures []*capture
+	mate     []*capture // of the standby unit
 	booted   time.Time
 	seq      int
 
 	mu        sync.Mutex
 	ln        net.Listener
+	lnStandby net.Listener
 	addr      string
+	standby   string // address of the standby unit
+	second    bool   // the secondary unit is the active one
 	keys      []hostKey
 	https     *httpsServer
 	conns     map[*conn]struct{}
@@ -158,7 +162,17 @@ func (d *Device) listen() error {
 	d.ln, d.addr = ln, ln.Addr().String()
 	d.mu.Unlock()
 	d.lab.wg.Add(1)
-	go d.accept(ln)
+	go d.accept(ln, false)
+	if d.paired() {
+		if ln, err = d.lab.listenTCP(net.JoinHostPort(host, "0")); err != nil {
+			return fmt.Errorf("listen for SSH: %w", err)
+		}
+		d.mu.Lock()
+		d.lnStandby, d.standby = ln, ln.Addr().String()
+		d.mu.Unlock()
+		d.lab.wg.Add(1)
+		go d.accept(ln, true)
+	}
 	if d.spec.HTTPS {
 		if d.https, err = d.serveHTTPS(host); err != nil {
 			return err
@@ -172,6 +186,9 @@ func (d *Device) shut() {
 	d.mu.Lock()
 	if d.ln != nil {
 		d.ln.Close()
+	}
+	if d.lnStandby != nil {
+		d.lnStandby.Close()
 	}
 	h := d.https
 	conns := make([]*conn, 0, len(d.conns))
@@ -262,7 +279,7 @@ func (d *Device) Captures() []Capture {
 	d.lab.mu.Lock()
 	defer d.lab.mu.Unlock()
 	var out []Capture
-	for _, c := range d.captures {
+	for _, c := range d.everyCapture() {
 		if c.kind == "point" && len(c.point) > 0 && d.capture(c.point[0]) != nil {
 			continue
 		}

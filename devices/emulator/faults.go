@@ -46,7 +46,7 @@ func (d *Device) Refuse(on bool) error {
 	d.ln = ln
 	d.mu.Unlock()
 	d.lab.wg.Add(1)
-	go d.accept(ln)
+	go d.accept(ln, false)
 	return nil
 }
 

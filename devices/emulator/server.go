@@ -83,8 +83,9 @@ func (l *Lab) makeKey(file, kind string) (ssh.Signer, error) {
 // conn is one SSH connection.
 type conn struct {
 	net.Conn
-	done chan struct{}
-	once sync.Once
+	standby bool // to the standby unit's address
+	done    chan struct{}
+	once    sync.Once
 }
 
 func (c *conn) close() {
@@ -94,7 +95,7 @@ func (c *conn) close() {
 	})
 }
 
-func (d *Device) accept(ln net.Listener) {
+func (d *Device) accept(ln net.Listener, standby bool) {
 	defer d.lab.wg.Done()
 	for {
 		nc, err := ln.Accept()
@@ -104,7 +105,7 @@ func (d *Device) accept(ln net.Listener) {
 		if d.lab.opts.Latency > 0 {
 			nc = delay(nc, d.lab.opts.Latency)
 		}
-		c := &conn{Conn: nc, done: make(chan struct{})}
+		c := &conn{Conn: nc, standby: standby, done: make(chan struct{})}
 		d.mu.Lock()
 		full := len(d.conns) >= MaxSessions || d.lab.ctx.Err() != nil
 		if !full {
@@ -261,13 +262,18 @@ func (d *Device) serveChannel(c *conn, wg *sync.WaitGroup, user string, ch ssh.C
 func (l *Lab) writeKnownHosts() error {
 	var b strings.Builder
 	for _, d := range l.devices {
-		host, port, err := net.SplitHostPort(d.addr)
-		if err != nil {
-			return err
-		}
-		for _, k := range d.keys {
-			if k.known {
-				fmt.Fprintf(&b, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(k.signer.PublicKey()))
+		for _, addr := range []string{d.addr, d.standby} {
+			if addr == "" {
+				continue
+			}
+			host, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return err
+			}
+			for _, k := range d.keys {
+				if k.known {
+					fmt.Fprintf(&b, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(k.signer.PublicKey()))
+				}
 			}
 		}
 	}

@@ -96,10 +96,6 @@ func (d *Device) hostname() string { return d.spec.Name }
 
 func (s *session) prompt() string {
 	p := s.dev.hostname()
-	suffix := s.dev.spec.Suffix
-	if f := s.dev.broken(); f.suffix != nil {
-		suffix = *f.suffix
-	}
 	mark := ">"
 	if s.privileged {
 		mark = "#"
@@ -108,7 +104,7 @@ func (s *session) prompt() string {
 		mark = "(" + s.config + ")#"
 	}
 	if s.dev.asa {
-		return p + suffix + mark + " "
+		return p + s.suffix() + mark + " "
 	}
 	return p + mark
 }
@@ -408,7 +404,7 @@ func (s *session) exec(line string) error {
 	s.pause, s.asking, s.dialog = 0, nil, nil
 	if !replaced {
 		d.lab.mu.Lock()
-		text = m.run(s, m.args)
+		text = s.onUnit(func() string { return m.run(s, m.args) })
 		if d.asa && s.privileged && m.words[0] != "show" && !slices.Contains(quietWords, m.words[0]) {
 			d.logLine(d.lab.now(), fmt.Sprintf("%%ASA-5-111008: User '%s' executed the '%s' command.", s.user, rec.Command))
 		}
