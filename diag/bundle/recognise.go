@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/syslog"
 	"vpnbot/diag/transcript"
 )
 
@@ -121,6 +122,8 @@ func within(cur segment, c, line string) bool {
 		return strings.HasPrefix(cur.command, "show crypto ikev2 s") || strings.HasPrefix(cur.command, "show crypto isakmp sa")
 	case "show crypto ipsec sa":
 		return strings.HasPrefix(cur.command, "show crypto ipsec sa")
+	case "show crypto ca certificates":
+		return strings.HasPrefix(cur.command, "show crypto pki cert") || strings.HasPrefix(cur.command, c)
 	case "show vpn-sessiondb":
 		return strings.HasPrefix(cur.command, "show vpn-sessiondb")
 	case "show running-config":
@@ -137,7 +140,7 @@ func bareCommand(t string) string {
 		return ""
 	}
 	switch f[1] {
-	case "asp", "crypto", "vpn-sessiondb", "running-config", "run", "access-list", "access-lists", "nat", "xlate", "route", "capture", "isakmp", "version", "memory", "logging", "local-host", "shun", "failover", "aaa-server":
+	case "asp", "crypto", "vpn-sessiondb", "running-config", "run", "access-list", "access-lists", "nat", "xlate", "route", "capture", "isakmp", "version", "memory", "logging", "local-host", "shun", "failover", "aaa-server", "clock", "ntp":
 		c, _ := transcript.Normalise(t)
 		return c
 	case "ip":
@@ -201,6 +204,9 @@ func starts(line, open string) string {
 			return config(open)
 		}
 	case 'C':
+		if t == "Certificate" || t == "CA Certificate" {
+			return "show crypto ca certificates"
+		}
 		if strings.HasPrefix(t, "Crypto map tag:") {
 			return "show crypto ipsec sa"
 		}
@@ -286,7 +292,10 @@ func starts(line, open string) string {
 		if t == ": Saved" || strings.HasPrefix(t, ": Hardware:") || strings.HasPrefix(t, ": Serial Number") {
 			return "show running-config"
 		}
-	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
+	case '*', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		if isClock(t) {
+			return "show clock"
+		}
 		if i := strings.Index(t, "IKE Peer:"); i > 0 && i < 8 {
 			return "show crypto isakmp sa"
 		}
@@ -350,6 +359,16 @@ func starts(line, open string) string {
 		return ""
 	}
 	return ""
+}
+
+// isClock tells whether a line is the answer of show clock: "*10:43:33.123 CET Mon Mar 27 2019".
+func isClock(t string) bool {
+	f := strings.Fields(t)
+	if len(f) != 6 || len(f[5]) != 4 || strings.Count(f[0], ":") != 2 {
+		return false
+	}
+	at, ok := syslog.Time(t)
+	return ok && at.Year() > 0
 }
 
 // config is a line that only configurations have: it goes on with one, or begins a section of one.

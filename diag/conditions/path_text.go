@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
@@ -335,7 +334,10 @@ var fragmentsText = Condition{
 				clues = append(clues, Against(2, e.Label()+" drops fragments itself: repair there", at(x...)...))
 			}
 		}
-		explain := "The headend is one message further than the client: its last message, the large one, did not arrive. "
+		explain := ""
+		if len(clues) > 0 {
+			explain = "The headend is one message further than the client: its last message, the large one, did not arrive. "
+		}
 		for _, s := range t.sweeps() {
 			if !s.told && !s.df && s.fragments > 1472 {
 				explain = "Pings that go as one packet pass and those that leave as fragments are lost. "
@@ -350,6 +352,9 @@ var fragmentsText = Condition{
 				clues = append(clues, For(3.8, "the far end got some fragments and not all", at(x...)...))
 			}
 			if x := e.inState("MM_WAIT_MSG5", "MM_WAIT_MSG6", "MM_KEY_EXCH"); len(x) > 0 && len(certs) > 0 {
+				if explain == "" {
+					explain = "Phase 1 stops where the certificates travel, the first messages that are larger than a packet. "
+				}
 				clues = append(clues, For(1.4, e.Label()+" waits for the message that carries the certificate, a large one", placesOf(x)...), For(0.6, "certificates are in use", certs...))
 			}
 			for _, ev := range saying(e.Events(), "total payload length") {
@@ -370,55 +375,15 @@ var fragmentsText = Condition{
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(3, "a tunnel is up", up...))
 		}
+		if len(t.invalid(false)) > 0 {
+			clues = append(clues, Against(2, "a certificate's dates do not hold the clock, which stops the same message"))
+		}
 		return []Match{{Clues: clues, Title: "The path between " + t.between() + " loses large messages, most likely IP fragments",
 			Explanation: explain + "Large IKE messages travel as IP fragments, and paths that drop fragments let everything smaller pass. Captures at both ends prove it.",
 			Actions: []report.Action{hand("give the ISP the evidence report: which fragments left, which arrived, time stamps", "ask for fragments of UDP 500/4500 and ESP to be passed and ICMP type 3 code 4 not to be blocked"),
 				advise(nil, nil, "smaller messages meanwhile: IKE fragmentation at both ends, a shorter banner or split-tunnel list, a shorter certificate chain")},
 			Next: []report.Next{bothEnds("names the fragments that left and did not arrive")}}}
 	},
-}
-
-// certificates returns where an end shows that it authenticates with certificates.
-func (t *Tunnel) certificates() []facts.Place {
-	var out []facts.Place
-	for _, e := range t.Ends {
-		for _, sa := range e.IKE() {
-			if hasAny(sa.Auth, "rsa", "cert", "ecdsa") {
-				out = append(out, sa.Place)
-			}
-		}
-		if tg := e.TunnelGroup(); tg != nil {
-			for _, key := range []string{"trust-point", "ikev1 trust-point"} {
-				if a, ok := facts.Get(tg.Attrs, key); ok && !a.No {
-					out = append(out, a.Place)
-				}
-			}
-		}
-		for _, o := range e.Device.Outputs {
-			if !strings.Contains(o.Command, "isakmp policy") && !strings.Contains(o.Command, "ikev1 policy") {
-				continue
-			}
-			for _, l := range o.Text {
-				if hasAny(l.Text, "rivest-shamir", "rsa signature") {
-					out = append(out, facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text})
-					break
-				}
-			}
-		}
-		if c := e.Config(); c != nil && len(c.IKEPolicies) > 0 {
-			rsa := true
-			for _, p := range c.IKEPolicies {
-				rsa = rsa && p.Version == 1 && strings.HasPrefix(p.Auth, "rsa")
-			}
-			if rsa {
-				out = append(out, c.IKEPolicies[0].Place)
-			}
-		}
-		if x := saying(e.Events(), "constructing cert payload", "processing cert payload", "processing cert_req", "type cert"); len(x) > 0 {
-			out = append(out, x[0].Place)
-		}
-	}
-	return out
 }
 
 // lastNumber reads the last decimal number of a text, 0 when there is none.

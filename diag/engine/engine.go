@@ -363,8 +363,10 @@ func finding(t *conditions.Tunnel, c candidate) report.Finding {
 		f.Symptoms = []string{}
 	}
 	f.Title, f.Explanation = redact.Strip(f.Title), redact.Strip(f.Explanation)
-	if rest, ok := strings.CutPrefix(f.Title, "this end"); ok { // a device without a name begins the sentence
-		f.Title = "This end" + rest
+	for _, s := range []*string{&f.Title, &f.Explanation} {
+		if rest, ok := strings.CutPrefix(*s, "this end"); ok { // a device without a name begins the sentence
+			*s = "This end" + rest
+		}
 	}
 	for i := range f.Actions {
 		for j, s := range f.Actions[i].Commands {

@@ -80,19 +80,20 @@ type Device struct {
 	Addresses []netip.Addr // its own addresses that face a peer: device.yaml first, then the configuration's
 	Inventory bool         // addresses came from the inventory, not from the text
 
-	Outputs  []Output // every command output seen, also those with nothing in them
-	IKE      []IKESA
-	IPsec    []IPsecSA
-	Sessions []Session
-	Config   *Config // nil when no configuration was seen
-	Events   []Event
-	Counters []Counter
-	Pings    []Ping
-	Traces   []PacketTrace
-	Routes   []RouteEntry // show route / show ip route
-	Clock    *Clock
-	Notes    []Note // what people wrote around the evidence: a mail, a ticket; bounded
-	Skipped  int    // lines that no parser understood, blank and comment lines excluded
+	Outputs      []Output // every command output seen, also those with nothing in them
+	IKE          []IKESA
+	IPsec        []IPsecSA
+	Sessions     []Session
+	Config       *Config // nil when no configuration was seen
+	Events       []Event
+	Counters     []Counter
+	Pings        []Ping
+	Traces       []PacketTrace
+	Routes       []RouteEntry // show route / show ip route
+	Clock        *Clock
+	Certificates []Certificate
+	Notes        []Note // what people wrote around the evidence: a mail, a ticket; bounded
+	Skipped      int    // lines that no parser understood, blank and comment lines excluded
 }
 
 // Note is a sentence that people wrote around the evidence: the complaint that an absent
@@ -122,7 +123,19 @@ func (v Version) Before(major, minor int) bool {
 type Clock struct {
 	Device time.Time // what the device said, in its own zone
 	Read   time.Time // when the bot read it; zero in bundles
+	Unsure bool      // IOS marks it with an asterisk: set by nobody since the start
 	Place  Place
+}
+
+// Certificate is one block of show crypto ca certificates or show crypto pki certificates.
+type Certificate struct {
+	CA, Self            bool // of a certification authority; signed by the device itself
+	Serial, Subject     string
+	Status              string    // "Available", "Pending"
+	NotBefore, NotAfter time.Time // zero when not shown
+	Trustpoints         []string
+	Place               Place // of the block's first line
+	From, Until         Place // of the lines with the dates
 }
 
 // Output is one command of a transcript and how it was answered.

@@ -29,7 +29,7 @@ var verbs = func() []word {
 		w("ikev1", append([]word{sa}, ws("policy stats enable am-disable")...)...),
 		w("ikev2", append([]word{sa}, ws("policy proposal profile session diagnose stats enable client")...)...),
 		w("session", ws("detail brief remote local summary active standby")...),
-		w("sockets"), w("accelerator", ws("statistics")...), w("protocol"), w("ca", ws("certificates crls server trustpoints")...), w("pki"), w("key"),
+		w("sockets"), w("accelerator", ws("statistics")...), w("protocol"), w("ca", ws("certificates crls server trustpoints")...), w("pki", w("certificates", ws("verbose")...), w("trustpoints", ws("status")...), w("crls"), w("counters"), w("timers"), w("server"), w("trustpool")), w("key"),
 		w("map", ws("interface tag")...), w("dynamic-map"), w("engine", ws("connections accelerator configuration")...), w("eli"), w("debug-condition"), w("gdoi"), w("mib"), w("ssl"))
 	run := w("running-config", append([]word{w("all", ws("sysopt crypto group-policy tunnel-group threat-detection logging nat failover")...), w("crypto", ws("map isakmp ikev1 ikev2 ipsec dynamic-map")...)},
 		ws("access-list access-group object object-group nat global static route tunnel-group group-policy sysopt interface ip username aaa-server aaa threat-detection same-security-traffic management-access logging name names policy-map ntp webvpn failover dynamic-map http vpn-sessiondb")...)...)

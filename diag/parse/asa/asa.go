@@ -29,6 +29,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/pki"
 	"vpnbot/diag/redact"
 )
 
@@ -58,6 +59,7 @@ var commands = []struct {
 	{"show isakmp sa", (*reader).ikeSA},
 	{"show crypto ipsec sa", (*reader).ipsecSA},
 	{"show ipsec sa", (*reader).ipsecSA},
+	{"show crypto ca certificates", (*reader).certificates},
 	{"show running-config", (*reader).config},
 	{"show startup-config", (*reader).config},
 	{"show configuration", (*reader).config},
@@ -88,6 +90,8 @@ var commands = []struct {
 	{"packet-tracer", (*reader).trace},
 	{"ping", (*reader).ping},
 }
+
+func (p *reader) certificates() { pki.Parse(p.dev, *p.out) }
 
 // reader works on one output.
 type reader struct {

@@ -527,7 +527,7 @@ func (p *reader) clock() {
 		zone, _, _ := strings.Cut(f[1], "/")
 		loc := time.FixedZone(f[1], zones[strings.ToUpper(zone)])
 		at := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), loc)
-		p.dev.Clock = &facts.Clock{Device: at, Read: p.out.Time, Place: p.place(l)}
+		p.dev.Clock = &facts.Clock{Device: at, Read: p.out.Time, Unsure: strings.HasPrefix(strings.TrimSpace(l.Text), "*"), Place: p.place(l)}
 		return
 	}
 }

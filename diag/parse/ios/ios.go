@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/pki"
 )
 
 // output is the work on one output.
@@ -49,6 +50,9 @@ var handlers = []handler{
 	{"show crypto ipsec sa", (*output).ipsecSA},
 	{"show crypto map", (*output).cryptoMap},
 	{"show crypto isakmp policy", (*output).isakmpPolicy},
+	{"show crypto pki certificates", (*output).certificates},
+	{"show crypto pki certificate", (*output).certificates},
+	{"show crypto ca certificates", (*output).certificates},
 	{"show crypto", (*output).noted},
 	{"show running-config", (*output).config},
 	{"show startup-config", (*output).config},
@@ -118,6 +122,8 @@ func bound[T any](list *[]T) int {
 	*list = (*list)[:maxFacts]
 	return n
 }
+
+func (o *output) certificates() { pki.Parse(o.dev, o.out) }
 
 // noted takes nothing from an output that conditions read as text, if at all.
 func (o *output) noted() {}

@@ -478,7 +478,7 @@ func (o *output) clock() {
 	for _, l := range o.out.Text {
 		t := strings.TrimLeft(strings.TrimSpace(l.Text), "*.")
 		if tm, ok := syslog.Time(t); ok {
-			o.dev.Clock = &facts.Clock{Device: tm, Place: o.place(l)}
+			o.dev.Clock = &facts.Clock{Device: tm, Unsure: strings.HasPrefix(strings.TrimSpace(l.Text), "*"), Place: o.place(l)}
 			return
 		}
 	}
