@@ -125,6 +125,24 @@ cts credentials id sw password {}
 cts pac-key {}
  passphrase {}
  challenge-password {}
+license smart register idtoken {} force
+ cluster key {}
+ policy-server-secret {}
+ntp authentication-key 1 sha256 {}
+mpls ldp password fallback 7 {}
+mpls ldp password option 1 for 10 {}
+ address ipv4 10.1.1.9 key 7 {}
+  nas 10.1.1.9 key {}
+  user ops nthash 7 {}
+dot11 S wpa-psk ascii 7 {}
+ security wpa psk set-key ascii 0 {}
+ digest secret 7 {} hash SHA1
+crypto pki import TP pem terminal {}
+crypto key import rsa K terminal {}
+crypto pki export TP pkcs12 terminal password {}
+snmp-server user ops grp v3 auth sha-2 256 {} priv aes 256 {}
+ ospfv3 authentication ipsec spi 256 sha1 {hex}
+  sap pmk {hex} mode-list gcm-encrypt
 %ASA-5-111008: User 'ops' executed the 'username ops password {}' command.
 %ASA-5-111010: User 'ops', running 'CLI' from IP 10.1.1.9, executed 'crypto isakmp key {} address 203.0.113.99'
 %PARSER-5-CFGLOG_LOGGEDCMD: User:ops  logged command:crypto isakmp key {} address 203.0.113.99

@@ -25,11 +25,11 @@ func suspicious(line string) bool {
 					return true
 				}
 			case 'p':
-				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") || foldPrefix(line[i:], "pkcs12") {
+				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") || foldPrefix(line[i:], "pkcs12") || foldPrefix(line[i:], "pmk") || foldPrefix(line[i:], "pem ") {
 					return true
 				}
 			case 's':
-				if foldPrefix(line[i:], "secret") || foldPrefix(line[i:], "snmp") {
+				if foldPrefix(line[i:], "secret") || foldPrefix(line[i:], "snmp") || foldPrefix(line[i:], "srvtab") || foldPrefix(line[i:], "static-wep-key") {
 					return true
 				}
 			case 'c':
@@ -37,7 +37,7 @@ func suspicious(line string) bool {
 					return true
 				}
 			case 'm':
-				if foldPrefix(line[i:], "md5") {
+				if foldPrefix(line[i:], "md5") || foldPrefix(line[i:], "mail server") {
 					return true
 				}
 			case 'a':
@@ -45,7 +45,7 @@ func suspicious(line string) bool {
 					return true
 				}
 			case 't':
-				if foldPrefix(line[i:], "tacacs") {
+				if foldPrefix(line[i:], "tacacs") || foldPrefix(line[i:], "token ") {
 					return true
 				}
 			case 'r':
@@ -54,6 +54,18 @@ func suspicious(line string) bool {
 				}
 			case 'e':
 				if foldPrefix(line[i:], "encryption ipsec") {
+					return true
+				}
+			case 'i':
+				if foldPrefix(line[i:], "idtoken") {
+					return true
+				}
+			case 'l':
+				if foldPrefix(line[i:], "license ") {
+					return true
+				}
+			case 'n':
+				if foldPrefix(line[i:], "nthash") {
 					return true
 				}
 			case 'f':
@@ -131,6 +143,12 @@ func commandStart(line string) (at int, logged bool) {
 	for _, mark := range []string{"logged command:!exec: ", "logged command:", "executed the '", "executed '", "executed cmd: ", "command = ", "cmd=", `cli command "`} {
 		if i := strings.Index(line, mark); i >= 0 {
 			return i + len(mark), true
+		}
+	}
+	// A prompt of configuration mode that a log line or an applet quotes.
+	if i := strings.Index(line, "(config"); i >= 0 {
+		if k := strings.Index(line[i:min(len(line), i+40)], ")#"); k > 0 {
+			return i + k + 2, false
 		}
 	}
 	for i := 0; i < len(line) && i < 80; i++ {
@@ -258,15 +276,32 @@ func (p *parser) command() {
 		i++
 	}
 	first := p.word(i)
+	if first != "description" && first != "remark" && first != "access-list" {
+		for j := i + 1; j < len(p.fs); j++ { // dot11 SSID wpa-psk ascii 0 X
+			if p.word(j) == "wpa-psk" {
+				p.value(j + 1)
+				return
+			}
+		}
+	}
 	switch {
 	case first == "":
+		return
+	case first == "mpls" || first == "encryption" || first == "security" || first == "sap" || first == "mka" || first == "kerberos" && p.word(i+1) == "srvtab" ||
+		first == "license" || first == "token" || first == "user" || first == "snmp" || first == "attribute" || first == "macro-substitution" || first == "action" && p.word(i+2) == "mail":
+		p.rare(first, i)
+		return
+	case first == "auto-signon" || first == "digest" || first == "mgmtuser" || first == "ap" || first == "pre-fill-username" || first == "secondary-pre-fill-username":
+		p.passwords(i + 1)
+		return
+	case first == "cts" && p.word(i+1) == "sxp" && p.word(i+2) == "connection": // password default|none: which one, not the word
 		return
 	case first == "access-list" || first == "description" || first == "remark" || first == "object" || first == "object-group" || first == "name":
 		return
 	case first == "service" || first == "banner" && !strings.Contains(p.line, "password"):
 		return
 	case first == "password" || first == "passwd" || first == "pass" || first == "passphrase" || first == "key-string" || first == "wpa-psk" ||
-		first == "ldap-login-password" || first == "server-key" || first == "shared-secret" || first == "radius-common-pw" || first == "domain-password" || first == "area-password" || first == "challenge-password":
+		first == "ldap-login-password" || first == "server-key" || first == "shared-secret" || first == "radius-common-pw" || first == "domain-password" || first == "area-password" || first == "lsp-password" || first == "policy-server-secret" || first == "challenge-password":
 		if sentence[p.word(i+1)] && p.word(i+1) != "is" {
 			return
 		}
@@ -292,7 +327,8 @@ func (p *parser) command() {
 		}
 		p.passwords(i + 2)
 		return
-	case first == "crypto" && p.word(i+1) != "isakmp" && p.passphrase(i+2):
+	case first == "crypto" && (p.word(i+2) == "import" || p.word(i+2) == "export"):
+		p.passphrase(i + 3)
 		return
 	case first == "crypto" && p.word(i+1) == "isakmp" && p.word(i+2) == "peer", first == "crypto" && (p.word(i+1) == "key" || p.word(i+1) == "ca" || p.word(i+1) == "pki"):
 		p.passwords(i + 2)
@@ -331,7 +367,7 @@ func (p *parser) command() {
 	case first == "snmp-server":
 		p.snmp(i + 1)
 		return
-	case first == "tacacs-server" || first == "radius-server" || first == "server" || first == "server-private" || first == "failover" || first == "radius" || first == "tacacs" || first == "client" || first == "pac" || first == "group":
+	case first == "tacacs-server" || first == "radius-server" || first == "server" || first == "server-private" || first == "failover" || first == "radius" || first == "tacacs" || first == "client" || first == "pac" || first == "group" || first == "cluster" || first == "address" || first == "nas":
 		p.keyed(i + 1)
 		return
 	case first == "aaa-server":
@@ -341,14 +377,15 @@ func (p *parser) command() {
 		p.passwords(i + 1)
 		return
 	case first == "ntp":
-		for j := i + 1; j < len(p.fs); j++ {
-			if p.word(j) == "md5" || p.word(j) == "sha1" || strings.HasPrefix(p.word(j), "cmac") {
-				p.hide(j+1, p.word(j+2) == "7")
-				return
+		if j := i + 4; p.word(i+1) == "authentication-key" { // number, algorithm, [type], key, [type]
+			opaque := p.word(j) == "8" && j+1 < len(p.fs)
+			if opaque || p.word(j) == "0" && j+1 < len(p.fs) {
+				j++
 			}
+			p.hide(j, opaque || p.word(j+1) == "7")
 		}
 		return
-	case first == "ip" || first == "ipv6" || first == "ospf" || first == "area" || first == "neighbor" || first == "standby" || first == "vrrp" || first == "glbp" ||
+	case first == "ip" || first == "ipv6" || first == "ospf" || first == "ospfv3" || first == "area" || first == "neighbor" || first == "standby" || first == "vrrp" || first == "glbp" ||
 		first == "isis" || first == "eigrp" || first == "bgp" || first == "rip" || first == "peer" || first == "message-digest-key" || first == "authentication-key" || first == "virtual-link":
 		p.routing(i)
 		return
@@ -360,7 +397,7 @@ func (p *parser) command() {
 		}
 		p.passwords(i + 1) // set aggressive-mode password X
 		return
-	case first == "cts" || first == "dot1x" || first == "eap" || first == "identity" || first == "wlan" || first == "security":
+	case first == "cts" || first == "dot1x" || first == "eap" || first == "identity" || first == "wlan":
 		p.passwords(i + 1)
 		p.keyed(i + 1)
 		return
@@ -391,34 +428,96 @@ func (p *parser) hex(i int) {
 	}
 }
 
-// passphrase hides that of a key that is exported or imported: ... pkcs12 [terminal|URL]
-// [password] X, ... pem [terminal|url URL] 3des X.
-func (p *parser) passphrase(i int) bool {
+// passphrase hides that of a key or certificate that is exported or imported: after its
+// form (pkcs12, pem), place (terminal, URL) and cipher.
+func (p *parser) passphrase(i int) {
+	form := false
 	for ; i < len(p.fs); i++ {
-		switch p.word(i) {
-		case "pkcs12":
-			k := i + 1
-			for w := p.word(k); w == "terminal" || w == "password" || strings.Contains(w, ":"); w = p.word(k) {
-				k++
+		w := p.word(i)
+		switch w {
+		case "pkcs12", "pem", "terminal":
+			form = true
+		case "exportable", "url", "password", "passphrase", "3des", "des", "aes":
+		default:
+			if form && !strings.Contains(w, ":") && !strings.HasSuffix(w, "terminal'") {
+				p.hide(i, false)
+				return
 			}
-			p.hide(k, false)
-			return true
-		case "3des", "des":
-			p.hide(i+1, false)
-			return true
+			if strings.HasSuffix(w, "'") {
+				return
+			}
 		}
 	}
-	return false
+}
+
+// rare are commands that carry a secret in a form of their own.
+func (p *parser) rare(first string, i int) {
+	for j := i + 1; j < len(p.fs); j++ {
+		w := p.word(j)
+		switch {
+		case first == "mpls" && w == "password": // ldp [vrf V] [neighbor A] password [option N for LIST|fallback] [0|7] X
+			switch p.word(j + 1) {
+			case "required", "rollover":
+				return
+			case "option":
+				j += 4
+			case "fallback":
+				j++
+			}
+			if p.word(j+1) != "key-chain" {
+				p.value(j + 1)
+			}
+			return
+		case first == "encryption" && w == "size": // key N size 128bit [0|7] X
+			p.value(j + 2)
+			return
+		case first == "encryption" && w == "ipsec":
+			p.hex(j + 1)
+			return
+		case first == "security" && w == "set-key":
+			p.value(j + 1)
+			return
+		case first == "security" && p.word(i+1) == "static-wep-key" && (w == "ascii" || w == "hex"):
+			p.value(j + 1)
+			return
+		case first == "sap" && w == "pmk", (first == "license" || first == "action") && w == "idtoken", first == "snmp" && w == "community-map", first == "macro-substitution" && w == "value" && strings.Contains(p.word(j-1), "password"):
+			p.hide(j+1, false)
+			return
+		case first == "license" || first == "token": // of a cloud service
+			if w := strings.TrimRight(w, "'"); j == i+1 && len(w) >= 16 && hexText(w) {
+				p.hide(j, false)
+				return
+			}
+		case first == "user" && (w == "nthash" || w == "password"), first == "attribute" && strings.HasSuffix(w, "password"):
+			p.value(j + 1)
+			return
+		case first == "kerberos" && j == i+9: // srvtab entry PRINCIPAL TYPE TIME VERSION KEYTYPE LENGTH X
+			p.hide(j, true)
+			return
+		case first == "action" && p.word(j-1) == "server": // "user:password@host"
+			f := p.fs[j]
+			if c, a := strings.IndexByte(w, ':'), strings.LastIndexByte(w, '@'); c > 0 && a > c+1 {
+				p.out = append(p.out, span{from: f.from + c + 1, to: f.from + a})
+			}
+			return
+		}
+	}
 }
 
 // keyLine is a line that begins with "key": a group's key, a key chain's number, an RSA key.
 func (p *parser) keyLine(i int) {
 	switch p.word(i + 1) {
-	case "chain", "generate", "zeroize", "import", "export", "pubkey-chain", "eap", "name", "pair", "pair:", "usage", "usage:", "data", "data:", "acquire", "engine", "exchange", "group", "lifetime":
+	case "chain", "generate", "zeroize", "import", "export", "pubkey-chain", "eap", "name", "name:", "type:", "pair", "pair:", "usage", "usage:", "data", "data:", "acquire", "engine", "exchange", "group", "lifetime":
 		return
 	case "config-key":
 		p.hide(i+3, false)
+		if !p.logged {
+			p.hide(i+4, false) // the one before
+		}
 		return
+	}
+	if p.word(i+2) == "--" || strings.HasSuffix(p.word(i+1), ":") && p.word(i) != p.line[p.fs[i].from:p.fs[i].to] {
+		return // show key chain; "Key type: RSA KEYS"
 	}
 	if len(p.fs) == i+2 && number(p.word(i+1)) && len(p.word(i+1)) < 4 {
 		return // number of a key in a key chain
@@ -470,8 +569,8 @@ func (p *parser) preSharedKey(i int) {
 func (p *parser) passwords(i int) {
 	for ; i < len(p.fs); i++ {
 		switch p.word(i) {
-		case "password", "secret", "passphrase", "passcode", "pwd", "pw", "auth-pass", "privilege-password", "challenge-password":
-			if !sentence[p.word(i+1)] {
+		case "password", "secret", "passphrase", "passcode", "pwd", "pw", "auth-pass", "privilege-password", "challenge-password", "use-common-password":
+			if w := p.word(i + 1); !sentence[w] && w != "generate" {
 				i = p.value(i+1) - 1
 			}
 		}
@@ -525,7 +624,7 @@ func (p *parser) snmp(i int) {
 			case j == i+1: // host, or interface name on ASA
 			case j == i+2 && strings.ContainsAny(w, ".:") && !strings.ContainsAny(p.word(i+1), ".:"): // host behind an interface name
 			case p.word(j-1) == "vrf" || w == "udp-port" || p.word(j-1) == "udp-port":
-			case p.word(j-2) == "version" && p.word(j-1) == "3": // a user's name
+			case p.word(j-2) == "version" && p.word(j-1) == "3", p.word(j-3) == "version" && p.word(j-2) == "3": // a user's name
 				return
 			default:
 				p.hide(j, false)
@@ -536,9 +635,11 @@ func (p *parser) snmp(i int) {
 		for j := i + 1; j < len(p.fs); j++ {
 			switch p.word(j) {
 			case "auth":
-				if p.word(j+2) != "" {
-					p.hide(j+2, false)
+				k := j + 2
+				if p.word(j+1) == "sha-2" && number(p.word(k)) { // 256
+					k++
 				}
+				p.hide(k, false)
 			case "priv":
 				k := j + 1
 				for k < len(p.fs)-1 && (p.word(k) == "aes" || p.word(k) == "des" || p.word(k) == "3des" || p.word(k) == "des56" || p.word(k) == "128" || p.word(k) == "192" || p.word(k) == "256") {
@@ -561,12 +662,14 @@ func (p *parser) routing(i int) {
 			if !sentence[p.word(j+1)] {
 				j = p.value(j+1) - 1
 			}
-		case "ipsec":
-			if p.word(j+1) == "spi" {
+		case "ipsec", "md5", "sha1":
+			if p.word(j) != "ipsec" && p.word(i) == "ospfv3" || p.word(j+1) == "spi" {
 				p.hex(j + 2)
 				return
 			}
-		case "md5":
+			if p.word(j) != "md5" {
+				continue
+			}
 			if p.word(j+1) == "key-string" || p.word(j+1) == "key-chain" {
 				continue
 			}
@@ -599,8 +702,10 @@ func (p *parser) routing(i int) {
 // prose finds secrets where no command is known: profile files (GroupPwd=X), mails
 // ("pre-shared key: X"), and the word password or secret before a last word.
 func (p *parser) prose(i int) {
+	free := p.word(i) == "banner" // words of a person, no command
 	for j := i; j < len(p.fs); j++ {
 		w := p.word(j)
+		free = free || w == "description"
 		if k := strings.IndexByte(w, '='); k > 0 && k+1 < len(w) && secretName(w[:k]) {
 			f := p.fs[j]
 			p.out = append(p.out, span{f.from + k + 1, f.to, strings.HasPrefix(w, "enc_")})
@@ -618,7 +723,7 @@ func (p *parser) prose(i int) {
 				p.hide(k, false)
 			}
 			j = k
-		case (w == "password" || w == "secret" || w == "passphrase" || w == "key-string" || w == "pre-shared-key" || w == "shared-secret") && j+1 < len(p.fs) && j+3 >= len(p.fs) && !sentence[p.word(j+1)] && !strings.Contains(p.line, "%"):
+		case !free && (w == "password" || w == "secret" || w == "passphrase" || w == "key-string" || w == "pre-shared-key" || w == "shared-secret") && j+1 < len(p.fs) && j+3 >= len(p.fs) && !sentence[p.word(j+1)] && !strings.Contains(p.line, "%"):
 			if !strings.HasSuffix(p.word(len(p.fs)-1), ".") {
 				p.value(j + 1)
 			}

@@ -71,7 +71,7 @@ func (r *Redactor) Text(s string) string {
 		}
 		line := s[from:end]
 		if inKey {
-			if strings.Contains(line, "-----END") {
+			if strings.Contains(line, "---- END") || strings.Contains(line, "-----END") || strings.Contains(line, "Private-MAC") {
 				inKey = false
 			} else {
 				grow()
@@ -94,7 +94,7 @@ func (r *Redactor) Text(s string) string {
 				inTable = false
 			}
 		} else if suspicious(line) {
-			if strings.Contains(line, "PRIVATE KEY-----") && strings.Contains(line, "-----BEGIN") {
+			if privateKey(line) {
 				inKey = true
 			} else if strings.Contains(line, "Preshared Key") && strings.Contains(line, "Hostname/Address") {
 				inTable = true
@@ -117,6 +117,15 @@ func (r *Redactor) Text(s string) string {
 	}
 	b.WriteString(s[last:])
 	return b.String()
+}
+
+// privateKey tells whether a private key begins behind this line: PEM, SSH2, PuTTY, or
+// the whole store that crypto ca export prints.
+func privateKey(line string) bool {
+	if strings.Contains(line, "PRIVATE KEY") || strings.Contains(line, "PKCS12-----") {
+		return strings.Contains(line, "-----BEGIN") || strings.Contains(line, "---- BEGIN")
+	}
+	return strings.HasPrefix(line, "Private-Lines:")
 }
 
 // Sweep replaces what Text has learnt wherever else it stands free: echoed in a log, pasted
