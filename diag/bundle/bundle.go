@@ -429,14 +429,14 @@ func (r *reading) loadText(it item, src io.Reader) {
 		r.fail(it.source, 0, "truncated", "not read: the bundle's texts are larger than %d MiB together", r.opt.MaxTotal>>20)
 		return
 	}
-	var buf bytes.Buffer
+	var buf strings.Builder
 	if it.fsys != nil {
 		if f, err := fs.Stat(it.fsys, it.name); err == nil && f.Size() < limit {
-			buf.Grow(int(f.Size()) + bytes.MinRead)
+			buf.Grow(int(f.Size()))
 		}
 	}
-	_, err := buf.ReadFrom(io.LimitReader(src, limit+1))
-	data := buf.Bytes()
+	_, err := io.Copy(&buf, io.LimitReader(src, limit+1))
+	data := buf.String()
 	if err != nil && len(data) == 0 {
 		r.fail(it.source, 0, "", "cannot be read: %v", cause(err))
 		return

@@ -57,14 +57,13 @@ func (r *reading) device(g *group) *facts.Device {
 		}
 		t.body = ""
 	}
-	for i := range dev.Outputs {
-		for j := range dev.Outputs[i].Text {
-			if l := &dev.Outputs[i].Text[j]; secret {
+	if secret {
+		for i := range dev.Outputs {
+			for j := range dev.Outputs[i].Text {
+				l := &dev.Outputs[i].Text[j]
 				l.Text = redact.Strip(l.Text)
 			}
 		}
-	}
-	if secret {
 		strip(reflect.ValueOf(dev))
 	}
 	if dev.Role == "" && dev.Platform == facts.UnknownPlatform && len(dev.Outputs) == 0 && slices.ContainsFunc(dev.Events, func(e facts.Event) bool { return e.Kind == "client" }) {
@@ -122,16 +121,20 @@ func (r *reading) parse(dev *facts.Device, t *text) {
 // unquoted takes the marks off a text that a mail program quoted: most of its lines begin with ">".
 func unquoted(lines []facts.Line) []facts.Line {
 	marked, filled := 0, 0
-	for _, l := range lines {
-		if strings.TrimSpace(l.Text) == "" {
-			continue
-		}
-		filled++
-		if strings.HasPrefix(l.Text, ">") {
+	for i := range lines {
+		if strings.HasPrefix(lines[i].Text, ">") {
 			marked++
 		}
 	}
-	if marked < 3 || 10*marked < 6*filled {
+	if marked < 3 {
+		return lines
+	}
+	for i := range lines {
+		if strings.TrimSpace(lines[i].Text) != "" {
+			filled++
+		}
+	}
+	if 10*marked < 6*filled {
 		return lines
 	}
 	out := make([]facts.Line, len(lines))
@@ -298,7 +301,10 @@ func sentences(dev *facts.Device, o facts.Output) {
 		return
 	}
 	for _, l := range o.Text {
-		t := strings.TrimRight(l.Text, " \t\r")
+		t := l.Text
+		for t != "" && (t[len(t)-1] == ' ' || t[len(t)-1] == '\t' || t[len(t)-1] == '\r') {
+			t = t[:len(t)-1]
+		}
 		if t == "" || len(dev.Notes) >= maxNotes {
 			continue
 		}

@@ -41,7 +41,7 @@ func live(sas []facts.IPsecSA) []facts.IPsecSA {
 
 // place returns the place of a field of an IPsec SA, else of its block.
 func place(sa facts.IPsecSA, field string) facts.Place {
-	if p, ok := sa.Places[field]; ok {
+	if p, ok := sa.Places.At(field); ok {
 		return p
 	}
 	return sa.Place

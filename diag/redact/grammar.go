@@ -9,78 +9,53 @@ type span struct {
 	opaque   bool
 }
 
-// suspicious is the fast first look: does the line hold a word that a secret may follow?
-// It runs over every line of every text.
-func suspicious(line string) bool {
-	prev := byte(' ')
-	for i := 0; i < len(line); i++ {
-		c := line[i]
-		if c == ':' && i+2 < len(line) && line[i+1] == '/' && line[i+2] == '/' {
-			return true
+// hints are the beginnings of words, in lower case, that a secret may follow in the same line.
+var hints = []string{"key", "pass", "psk", "pw", "private", "preshared", "pre-shared", "priv ", "pkcs12", "secret", "snmp", "community", "cipher",
+	"md5", "authentication", "aaa-server", "auth ", "tacacs", "radius", "encryption ipsec", "ftp-server", "pmk", "pem ", "srvtab", "static-wep-key",
+	"mail server", "token ", "idtoken", "license ", "nthash", "://"}
+
+// hinted tells of three bytes, five bits of each, whether a hint may begin with them.
+var hinted = func() (t [1 << 15]bool) {
+	for _, h := range hints {
+		if len(h) > 2 {
+			t[int(h[0]&31)<<10|int(h[1]&31)<<5|int(h[2]&31)] = true
+			continue
 		}
-		if !wordByte(prev) || prev == '_' || c >= 'A' && c <= 'Z' && prev >= 'a' && prev <= 'z' {
-			switch c | 0x20 {
-			case 'k':
-				if foldPrefix(line[i:], "key") && !strings.HasPrefix(line[i+3:], " lifetime") {
-					return true
-				}
-			case 'p':
-				if foldPrefix(line[i:], "pass") || foldPrefix(line[i:], "psk") || foldPrefix(line[i:], "pw") || foldPrefix(line[i:], "private") || foldPrefix(line[i:], "preshared") || foldPrefix(line[i:], "pre-shared") || foldPrefix(line[i:], "priv ") || foldPrefix(line[i:], "pkcs12") || foldPrefix(line[i:], "pmk") || foldPrefix(line[i:], "pem ") {
-					return true
-				}
-			case 's':
-				if foldPrefix(line[i:], "secret") || foldPrefix(line[i:], "snmp") || foldPrefix(line[i:], "srvtab") || foldPrefix(line[i:], "static-wep-key") {
-					return true
-				}
-			case 'c':
-				if foldPrefix(line[i:], "community") || foldPrefix(line[i:], "cipher") {
-					return true
-				}
-			case 'm':
-				if foldPrefix(line[i:], "md5") || foldPrefix(line[i:], "mail server") {
-					return true
-				}
-			case 'a':
-				if foldPrefix(line[i:], "authentication") || foldPrefix(line[i:], "aaa-server") || foldPrefix(line[i:], "auth ") {
-					return true
-				}
-			case 't':
-				if foldPrefix(line[i:], "tacacs") || foldPrefix(line[i:], "token ") {
-					return true
-				}
-			case 'r':
-				if foldPrefix(line[i:], "radius") {
-					return true
-				}
-			case 'e':
-				if foldPrefix(line[i:], "encryption ipsec") {
-					return true
-				}
-			case 'i':
-				if foldPrefix(line[i:], "idtoken") {
-					return true
-				}
-			case 'l':
-				if foldPrefix(line[i:], "license ") {
-					return true
-				}
-			case 'n':
-				if foldPrefix(line[i:], "nthash") {
-					return true
-				}
-			case 'f':
-				if foldPrefix(line[i:], "ftp-server") {
-					return true
-				}
-			}
+		for c := range 32 {
+			t[int(h[0]&31)<<10|int(h[1]&31)<<5|c] = true
 		}
-		prev = c
 	}
-	return false
+	return t
+}()
+
+// nextHint is the fast first look, over every byte of every text: where is the next hint in
+// s from that index on? It is -1 when there is none.
+func nextHint(s string, from int) int {
+	three := 0
+	for i := from; i < len(s); i++ {
+		three = (three<<5 | int(s[i]&31)) & (1<<15 - 1)
+		if hinted[three] && i >= from+2 && isHint(s, i-2) {
+			return i - 2
+		}
+	}
+	return -1
 }
 
-func foldPrefix(s, p string) bool {
-	return len(s) >= len(p) && strings.EqualFold(s[:len(p)], p)
+// isHint tells whether a word begins at i, also within one (userPassword, user_password), and is a hint.
+func isHint(s string, i int) bool {
+	c := s[i]
+	if i > 0 && c != ':' {
+		prev := s[i-1]
+		if wordByte(prev) && prev != '_' && !(c >= 'A' && c <= 'Z' && prev >= 'a' && prev <= 'z') {
+			return false
+		}
+	}
+	for _, h := range hints {
+		if h[0] == c|0x20 && len(s)-i >= len(h) && strings.EqualFold(s[i:i+len(h)], h) {
+			return h != "key" || !strings.HasPrefix(s[i+3:], " lifetime")
+		}
+	}
+	return false
 }
 
 type field struct {

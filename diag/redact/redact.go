@@ -63,6 +63,13 @@ func (r *Redactor) Text(s string) string {
 	inKey := false   // within a private key
 	inTable := false // within the answer of show crypto isakmp key
 	for from := 0; from < len(s); {
+		if !inKey && !inTable { // on to the next line that may hold a secret
+			at := nextHint(s, from)
+			if at < 0 {
+				break
+			}
+			from += strings.LastIndexByte(s[from:at], '\n') + 1
+		}
 		end := strings.IndexByte(s[from:], '\n')
 		if end < 0 {
 			end = len(s)
@@ -93,21 +100,19 @@ func (r *Redactor) Text(s string) string {
 			} else if n > 0 {
 				inTable = false
 			}
-		} else if suspicious(line) {
-			if privateKey(line) {
-				inKey = true
-			} else if strings.Contains(line, "Preshared Key") && strings.Contains(line, "Hostname/Address") {
-				inTable = true
-			} else {
-				for _, sp := range secrets(line) {
-					if masked(line[sp.from:sp.to]) {
-						continue
-					}
-					grow()
-					b.WriteString(s[last : from+sp.from])
-					b.WriteString(r.replacement(line[sp.from:sp.to], sp.opaque))
-					last = from + sp.to
+		} else if privateKey(line) {
+			inKey = true
+		} else if strings.Contains(line, "Preshared Key") && strings.Contains(line, "Hostname/Address") {
+			inTable = true
+		} else {
+			for _, sp := range secrets(line) {
+				if masked(line[sp.from:sp.to]) {
+					continue
 				}
+				grow()
+				b.WriteString(s[last : from+sp.from])
+				b.WriteString(r.replacement(line[sp.from:sp.to], sp.opaque))
+				last = from + sp.to
 			}
 		}
 		from = end + 1
@@ -139,29 +144,26 @@ func (r *Redactor) Sweep(s string) string {
 	}
 	var b strings.Builder
 	last := 0
-	free := true // a word may begin here
 	for i := 0; i+4 <= len(s); i++ {
-		c := s[i]
-		if free && r.starts[c] {
-			k := uint32(c) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
-			for _, n := range r.index[k] {
-				// Look up only what ends where a word ends: there may be many lengths.
-				if i+n > len(s) || i+n < len(s) && wordByte(s[i+n]) && wordByte(s[i+n-1]) {
-					continue
-				}
-				out, ok := r.learnt[s[i:i+n]]
-				if !ok {
-					continue
-				}
-				b.WriteString(s[last:i])
-				b.WriteString(out)
-				i += n - 1
-				last = i + 1
-				c = s[i]
-				break
-			}
+		if !r.starts[s[i]] || i > 0 && wordByte(s[i-1]) {
+			continue
 		}
-		free = !wordByte(c)
+		k := uint32(s[i]) | uint32(s[i+1])<<8 | uint32(s[i+2])<<16 | uint32(s[i+3])<<24
+		for _, n := range r.index[k] {
+			// Look up only what ends where a word ends: there may be many lengths.
+			if i+n > len(s) || i+n < len(s) && wordByte(s[i+n]) && wordByte(s[i+n-1]) {
+				continue
+			}
+			out, ok := r.learnt[s[i:i+n]]
+			if !ok {
+				continue
+			}
+			b.WriteString(s[last:i])
+			b.WriteString(out)
+			last = i + n
+			i = last - 1
+			break
+		}
 	}
 	if last == 0 {
 		return s
@@ -170,9 +172,14 @@ func (r *Redactor) Sweep(s string) string {
 	return b.String()
 }
 
-func wordByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c >= 0x80
-}
+func wordByte(c byte) bool { return wordBytes[c] }
+
+var wordBytes = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c >= 0x80
+	}
+	return t
+}()
 
 // Secret returns the replacement of a secret that the caller knows by itself (a password
 // that was sent), and learns it for Sweep.

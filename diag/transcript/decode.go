@@ -1,7 +1,6 @@
 package transcript
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 	"unicode/utf16"
@@ -13,15 +12,15 @@ import (
 // ErrBinary says that bytes are no text.
 var ErrBinary = errors.New("not a text: too many control characters")
 
-// Decode makes a string of a file's bytes: UTF-8, UTF-16 (by its mark, or recognised by
+// Decode makes UTF-8 of a file's bytes: UTF-8 itself, UTF-16 (by its mark, or recognised by
 // its zero bytes) or Latin-1. It fails with ErrBinary when the bytes are no text.
-func Decode(data []byte) (string, error) {
+func Decode(data string) (string, error) {
 	switch {
-	case bytes.HasPrefix(data, []byte{0xef, 0xbb, 0xbf}):
+	case strings.HasPrefix(data, "\xef\xbb\xbf"):
 		data = data[3:]
-	case bytes.HasPrefix(data, []byte{0xff, 0xfe}):
+	case strings.HasPrefix(data, "\xff\xfe"):
 		return decode16(data[2:], true)
-	case bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+	case strings.HasPrefix(data, "\xfe\xff"):
 		return decode16(data[2:], false)
 	default:
 		if little, ok := looks16(data); ok {
@@ -31,8 +30,8 @@ func Decode(data []byte) (string, error) {
 	if err := checkText(data); err != nil {
 		return "", err
 	}
-	if utf8.Valid(data) {
-		return string(data), nil
+	if utf8.ValidString(data) {
+		return data, nil
 	}
 	// Latin-1; a few broken bytes in UTF-8 come out as two letters each, which harms nothing.
 	var b strings.Builder
@@ -42,7 +41,7 @@ func Decode(data []byte) (string, error) {
 		for i < len(data) && data[i] < 0x80 {
 			i++
 		}
-		b.Write(data[:i])
+		b.WriteString(data[:i])
 		if i < len(data) {
 			b.WriteRune(rune(data[i]))
 			i++
@@ -53,7 +52,7 @@ func Decode(data []byte) (string, error) {
 }
 
 // looks16 recognises UTF-16 without a mark: nearly every second byte is zero.
-func looks16(data []byte) (little, ok bool) {
+func looks16(data string) (little, ok bool) {
 	n := min(len(data), 4096) &^ 1
 	if n < 8 {
 		return false, false
@@ -77,7 +76,7 @@ func looks16(data []byte) (little, ok bool) {
 	return false, false
 }
 
-func decode16(data []byte, little bool) (string, error) {
+func decode16(data string, little bool) (string, error) {
 	var b strings.Builder
 	b.Grow(len(data)/2 + 16)
 	unit := func(i int) uint16 {
@@ -97,7 +96,7 @@ func decode16(data []byte, little bool) (string, error) {
 		b.WriteRune(r)
 	}
 	s := b.String()
-	if err := checkText([]byte(s[:min(len(s), 1<<16)])); err != nil {
+	if err := checkText(s[:min(len(s), 1<<16)]); err != nil {
 		return "", err
 	}
 	return s, nil
@@ -105,12 +104,13 @@ func decode16(data []byte, little bool) (string, error) {
 
 // checkText refuses bytes of which more than two in a hundred are control characters that
 // no terminal session leaves, in any of the first pieces of the file.
-func checkText(data []byte) error {
+func checkText(data string) error {
 	const piece = 64 << 10
 	for from := 0; from < len(data) && from < 64*piece; from += piece {
 		part := data[from:min(len(data), from+piece)]
 		bad := 0
-		for _, c := range part {
+		for i := range len(part) {
+			c := part[i]
 			if c < 0x20 && !(c >= 8 && c <= 13) && c != 0x1b && c != 7 || c == 0x7f {
 				bad++
 			}
@@ -135,17 +135,24 @@ func Lines(text string) []facts.Line {
 		sep = '\r' // very old Macs, and some terminal programs
 	}
 	out := make([]facts.Line, 0, strings.Count(text, string(sep))+1)
-	for n := 1; text != ""; n++ {
-		var line string
-		if i := strings.IndexByte(text, sep); i >= 0 {
-			line, text = text[:i], text[i+1:]
-		} else {
-			line, text = text, ""
+	for n, from := 1, 0; from < len(text); n++ {
+		// To the line's end, looking out for what a terminal left.
+		end, control := from, false
+		for ; end < len(text) && text[end] != sep; end++ {
+			control = control || terminal(rune(text[end]))
 		}
+		line := text[from:end]
+		from = end + 1
 		if len(line) > maxLine {
 			line = strings.ToValidUTF8(line[:maxLine], "")
 		}
-		line, drop := clean(line)
+		if control {
+			line = strings.TrimRight(line, "\r")
+			if strings.IndexFunc(line, terminal) >= 0 {
+				line = screen(line)
+			}
+		}
+		line, drop := unpaged(line)
 		if !drop {
 			out = append(out, facts.Line{N: n, Text: line})
 		}
@@ -153,20 +160,18 @@ func Lines(text string) []facts.Line {
 	return out
 }
 
-// clean returns a line as a reader of the screen saw it. Drop tells that only a pager prompt stood there.
-func clean(s string) (string, bool) {
-	for strings.HasSuffix(s, "\r") {
-		s = s[:len(s)-1]
-	}
-	if hasControl(s) {
-		s = screen(s)
-	}
-	if i := strings.Index(s, "--More--"); i >= 0 && i < 4 {
-		return cutPager(s, i, len("--More--"))
-	}
-	if strings.Contains(s, "<--- More --->") {
-		if i := strings.Index(s, "<--- More --->"); i < 4 {
-			return cutPager(s, i, len("<--- More --->"))
+// unpaged returns a line without the pager prompt before it. Drop tells that nothing else stood there.
+func unpaged(s string) (line string, drop bool) {
+	for i := 0; i < len(s) && i < 4; i++ {
+		switch s[i] {
+		case '-':
+			if strings.HasPrefix(s[i:], "--More--") {
+				return cutPager(s, i, len("--More--"))
+			}
+		case '<':
+			if strings.HasPrefix(s[i:], "<--- More --->") {
+				return cutPager(s, i, len("<--- More --->"))
+			}
 		}
 	}
 	return s, false
@@ -188,14 +193,8 @@ func cutPager(s string, at, length int) (string, bool) {
 	return rest, false
 }
 
-func hasControl(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 && c != '\t' || c == 0x7f {
-			return true
-		}
-	}
-	return false
-}
+// terminal tells of a control character that moves on a screen.
+func terminal(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f }
 
 // screen plays a line on a terminal of one row.
 func screen(s string) string {

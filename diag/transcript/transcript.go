@@ -186,6 +186,13 @@ func nameByte(c byte) bool {
 
 // matchPrompt takes a line apart: name, optional (mode), # or >, the rest.
 func matchPrompt(s string) (prompt, bool) {
+	if s == "" || !nameByte(s[0]) { // nearly all lines of the long answers
+		return prompt{}, false
+	}
+	return splitPrompt(s)
+}
+
+func splitPrompt(s string) (prompt, bool) {
 	i := 0
 	for i < len(s) && i < 80 && nameByte(s[i]) {
 		i++

@@ -131,12 +131,12 @@ func TestDecode(t *testing.T) {
 		{"empty", nil, ""},
 	}
 	for _, tt := range tests {
-		got, err := Decode(tt.data)
+		got, err := Decode(string(tt.data))
 		if err != nil || got != tt.want {
 			t.Errorf("%s: got %q, %v", tt.name, got, err)
 		}
 	}
-	if _, err := Decode([]byte("\x00\x01\x02garbage\x03\x04\x05\x06\x0e\x0f\x10\x11")); err == nil {
+	if _, err := Decode("\x00\x01\x02garbage\x03\x04\x05\x06\x0e\x0f\x10\x11"); err == nil {
 		t.Error("binary bytes were taken for a text")
 	}
 }
@@ -145,7 +145,7 @@ func FuzzCut(f *testing.F) {
 	f.Add("hq# sh cry isa sa\r\n<--- More --->\r   \r x\nhq(config)# do sh ver | i x\n")
 	f.Add("\x1b[2J\x1b]0;\b\bR1>en\nR1#$w crypto\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := Decode([]byte(text))
+		s, err := Decode(text)
 		if err != nil {
 			return
 		}
@@ -185,7 +185,7 @@ func TestShared(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		s, err := Decode(data)
+		s, err := Decode(string(data))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			return nil

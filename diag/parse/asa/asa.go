@@ -170,26 +170,25 @@ func maskPrefix(a, m netip.Addr) netip.Prefix {
 func selector(s string) facts.Selector {
 	text := strings.Trim(strings.TrimSpace(s), "()")
 	out := facts.Selector{Text: text}
-	parts := strings.Split(text, "/")
-	if len(parts) < 2 {
+	addr, rest, more := strings.Cut(text, "/")
+	if !more {
 		if a, err := netip.ParseAddr(text); err == nil {
 			out.Prefix = netip.PrefixFrom(a, a.BitLen())
 		}
 		return out
 	}
-	if bits, err := strconv.Atoi(parts[1]); err == nil {
-		if a, err := netip.ParseAddr(parts[0]); err == nil && bits <= a.BitLen() {
+	mask, rest, _ := strings.Cut(rest, "/")
+	if strings.IndexByte(mask, '.') >= 0 {
+		out.Prefix = masked(addr, mask)
+	} else if bits, err := strconv.Atoi(mask); err == nil {
+		if a, err := netip.ParseAddr(addr); err == nil && bits <= a.BitLen() {
 			out.Prefix = netip.PrefixFrom(a, bits).Masked()
 		}
-	} else {
-		out.Prefix = masked(parts[0], parts[1])
 	}
-	if len(parts) > 2 {
-		out.Proto, _ = strconv.Atoi(parts[2])
-	}
-	if len(parts) > 3 {
-		out.Port, _ = strconv.Atoi(parts[3])
-	}
+	proto, port, _ := strings.Cut(rest, "/")
+	port, _, _ = strings.Cut(port, "/")
+	out.Proto, _ = strconv.Atoi(proto)
+	out.Port, _ = strconv.Atoi(port)
 	return out
 }
 

@@ -145,7 +145,7 @@ func TestIPsec(t *testing.T) {
 		})
 	}
 	dev := parseText(t, "hq# sh cry ips sa\n"+block)
-	if p := dev.IPsec[0].Places["decaps"]; p.Line != 11 || !strings.HasPrefix(p.Text, "#pkts decaps: 20") {
+	if p, _ := dev.IPsec[0].Places.At("decaps"); p.Line != 11 || !strings.HasPrefix(p.Text, "#pkts decaps: 20") {
 		t.Errorf("place of decaps: %+v", p)
 	}
 }

@@ -2,6 +2,7 @@ package asa
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -13,6 +14,7 @@ import (
 func (p *reader) ipsecSA() {
 	begin := len(p.dev.IPsec)
 	b := blockReader{reader: p}
+	p.dev.IPsec = slices.Grow(p.dev.IPsec, len(p.out.Text)/40) // a block has some 45 lines
 	for i := range p.out.Text {
 		b.line(p.out.Text[i])
 	}
@@ -125,7 +127,6 @@ type blockReader struct {
 	direction bool // a direction's header was seen
 	outbound  bool
 	spi       *facts.SPI
-	tag       bool // the open block began with its crypto map line and has no ident yet
 }
 
 func (b *blockReader) close(complete bool) {
@@ -142,11 +143,11 @@ func (b *blockReader) open(l facts.Line) {
 	n := facts.NotShown
 	if len(b.dev.IPsec) >= maxSAs { // read on, and keep nothing
 		b.dev.Skipped++
-		b.dropped = facts.IPsecSA{Places: map[string]facts.Place{}}
+		b.dropped = facts.IPsecSA{}
 		b.sa = &b.dropped
 		return
 	}
-	b.dev.IPsec = append(b.dev.IPsec, facts.IPsecSA{Interface: b.iface, Place: b.place(l), Places: make(map[string]facts.Place, 8), Time: b.out.Time,
+	b.dev.IPsec = append(b.dev.IPsec, facts.IPsecSA{Interface: b.iface, Place: b.place(l), Places: make(facts.Places, 0, 7), Time: b.out.Time,
 		Encaps: n, Encrypt: n, Digest: n, Decaps: n, Decrypt: n, Verify: n, SendErrors: n, RecvErrors: n, InvalidSARecv: n,
 		PMTUsSent: n, PMTUsRcvd: n, FragFailures: n, ReplayFailed: n})
 	b.sa = &b.dev.IPsec[len(b.dev.IPsec)-1]
@@ -165,45 +166,106 @@ func (b *blockReader) line(l facts.Line) {
 	if t == "" {
 		return
 	}
+	// By the first letter: a headend has hundreds of thousands of these lines.
+	known := true
 	switch t[0] {
 	case '#':
 		b.counters(t, l)
-		return
-	case '0':
-		if strings.HasPrefix(t, "0x") { // anti-replay bitmap
-			return
+	case 's':
+		known = b.association(t, l)
+	case 'l', 'r', 'c', 'd', 'p':
+		known = b.ends(t, l)
+	case 'C':
+		if known = strings.HasPrefix(t, "Crypto map tag:"); known {
+			b.open(l)
+			b.mapTag(t)
 		}
+	case 'a':
+		if known = strings.HasPrefix(t, "access-list "); known {
+			s := b.ensure(l)
+			s.ACL, s.ACLText = firstWord(strings.TrimLeft(t[len("access-list "):], " \t")), t
+		}
+	case 'i', 'o':
+		known = b.header(t, l)
+	case 't':
+		if known = strings.HasPrefix(t, "transform:"); known && b.spi != nil {
+			b.spi.Transform = strings.Trim(t[len("transform:"):], " ,")
+		}
+	case 'S':
+		if known = strings.HasPrefix(t, "SA State") || strings.HasPrefix(t, "Status:"); known && b.spi != nil {
+			b.spi.Status = strings.ToUpper(firstWord(afterByte(t, ':')))
+		}
+	case '0': // anti-replay bitmap
+		known = strings.HasPrefix(t, "0x")
+	case 'P':
+		known = strings.HasPrefix(t, "PMTU time") || strings.HasPrefix(t, "Protected vrf") || strings.HasPrefix(t, "PERMIT")
+	case 'I':
+		known = strings.HasPrefix(t, "IV size") || strings.HasPrefix(t, "ICMP error") || strings.HasPrefix(t, "Initiator")
+	default:
+		known = strings.HasPrefix(t, "Anti replay") || strings.HasPrefix(t, "DF policy") || strings.HasPrefix(t, "There are no ipsec sas")
 	}
+	if !known {
+		b.skip(l)
+	}
+}
+
+// header opens an interface's or a direction's part; settings stand among what begins with "in".
+func (b *blockReader) header(t string, l facts.Line) bool {
 	switch {
+	case strings.HasPrefix(t, "in use settings"):
+		b.settings(t)
+	case strings.HasPrefix(t, "inbound esp sas"):
+		b.ensure(l)
+		b.inbound, b.direction, b.spi = true, true, nil
+	case strings.HasPrefix(t, "outbound esp sas"):
+		b.ensure(l)
+		b.inbound, b.direction, b.spi, b.outbound = false, true, nil, true
+	case strings.HasPrefix(t, "inbound ah sas"), strings.HasPrefix(t, "inbound pcp sas"):
+		b.ensure(l)
+		b.direction, b.spi = false, nil
+	case strings.HasPrefix(t, "outbound ah sas"), strings.HasPrefix(t, "outbound pcp sas"):
+		b.ensure(l)
+		b.direction, b.spi, b.outbound = false, nil, true
 	case strings.HasPrefix(t, "interface:"):
 		b.close(true)
 		b.iface = strings.TrimSpace(t[len("interface:"):])
-	case strings.HasPrefix(t, "Crypto map tag:"):
-		b.open(l)
-		b.tag = true
-		b.mapTag(t)
+	default:
+		return false
+	}
+	return true
+}
+
+// association reads a line of one SPI's part.
+func (b *blockReader) association(t string, l facts.Line) bool {
+	switch {
+	case strings.HasPrefix(t, "spi:"):
+		b.openSPI(t, l)
+	case strings.HasPrefix(t, "sa timing"):
+		b.timing(t)
+	default:
+		return strings.HasPrefix(t, "slot:")
+	}
+	return true
+}
+
+// ends reads who the ends of a block are, and the way between them.
+func (b *blockReader) ends(t string, l facts.Line) bool {
+	switch {
 	case strings.HasPrefix(t, "local ident"), strings.HasPrefix(t, "local  ident"):
 		if b.sa == nil || b.sa.LocalID.Text != "" {
 			b.open(l)
 		}
 		b.sa.LocalID = selector(after(t, "):"))
-		b.sa.Places["ident"] = b.place(l)
+		b.sa.Places.Set("ident", b.place(l))
 	case strings.HasPrefix(t, "remote ident"):
 		s := b.ensure(l)
 		s.RemoteID = selector(after(t, "):"))
 	case strings.HasPrefix(t, "current_peer"), strings.HasPrefix(t, "current peer"):
 		b.peer(t, l)
-	case strings.HasPrefix(t, "dynamic allocated peer ip"):
-		if s := b.ensure(l); s.Dynamic == "" || s.Dynamic == "0.0.0.0" {
-			s.Dynamic = strings.TrimSpace(afterByte(t, ':'))
-		}
-	case strings.HasPrefix(t, "access-list "):
-		s := b.ensure(l)
-		f := strings.Fields(t)
-		if len(f) > 1 {
-			s.ACL = f[1]
-		}
-		s.ACLText = t
+	case strings.HasPrefix(t, "current outbound spi"), strings.HasPrefix(t, "current inbound spi"):
+		b.ensure(l)
+	case strings.HasPrefix(t, "path mtu"):
+		b.mtu(t, l)
 	case strings.HasPrefix(t, "local crypto endpt"):
 		b.endpoints(t, l)
 	case strings.HasPrefix(t, "remote crypto endpt"):
@@ -211,41 +273,14 @@ func (b *blockReader) line(l facts.Line) {
 		if a, _ := address(firstWord(afterByte(t, ':'))); a.IsValid() && !s.Peer.IsValid() {
 			s.Peer = a
 		}
-	case strings.HasPrefix(t, "path mtu"):
-		b.mtu(t, l)
-	case strings.HasPrefix(t, "current outbound spi"), strings.HasPrefix(t, "current inbound spi"):
-		b.ensure(l)
-	case strings.HasPrefix(t, "inbound esp sas"):
-		b.ensure(l)
-		b.inbound, b.direction, b.spi = true, true, nil
-	case strings.HasPrefix(t, "outbound esp sas"):
-		b.ensure(l)
-		b.inbound, b.direction, b.spi, b.outbound = false, true, nil, true
-	case strings.HasPrefix(t, "inbound ah sas"), strings.HasPrefix(t, "outbound ah sas"), strings.HasPrefix(t, "inbound pcp sas"), strings.HasPrefix(t, "outbound pcp sas"):
-		b.ensure(l)
-		b.direction, b.spi = false, nil
-		if strings.HasPrefix(t, "outbound") {
-			b.outbound = true
+	case strings.HasPrefix(t, "dynamic allocated peer ip"):
+		if s := b.ensure(l); s.Dynamic == "" || s.Dynamic == "0.0.0.0" {
+			s.Dynamic = strings.TrimSpace(afterByte(t, ':'))
 		}
-	case strings.HasPrefix(t, "spi:"):
-		b.openSPI(t, l)
-	case strings.HasPrefix(t, "transform:"):
-		if b.spi != nil {
-			b.spi.Transform = strings.Trim(t[len("transform:"):], " ,")
-		}
-	case strings.HasPrefix(t, "in use settings"):
-		b.settings(t)
-	case strings.HasPrefix(t, "sa timing"):
-		b.timing(t)
-	case strings.HasPrefix(t, "SA State"), strings.HasPrefix(t, "Status:"):
-		if b.spi != nil {
-			b.spi.Status = strings.ToUpper(firstWord(afterByte(t, ':')))
-		}
-	case strings.HasPrefix(t, "PMTU time"), strings.HasPrefix(t, "ICMP error"), strings.HasPrefix(t, "slot:"), strings.HasPrefix(t, "IV size"), strings.HasPrefix(t, "replay detection"),
-		strings.HasPrefix(t, "Anti replay"), strings.HasPrefix(t, "DF policy"), strings.HasPrefix(t, "Protected vrf"), strings.HasPrefix(t, "There are no ipsec sas"), strings.HasPrefix(t, "PERMIT"), strings.HasPrefix(t, "Initiator"):
 	default:
-		b.skip(l)
+		return strings.HasPrefix(t, "replay detection")
 	}
+	return true
 }
 
 func after(s, sep string) string {
@@ -285,7 +320,7 @@ func (b *blockReader) mapTag(t string) {
 
 func (b *blockReader) peer(t string, l facts.Line) {
 	s := b.ensure(l)
-	if s.Peer.IsValid() && s.Places["peer"].Line != 0 { // a filtered answer: peers and counters only
+	if _, told := s.Places.At("peer"); told && s.Peer.IsValid() { // a filtered answer: peers and counters only
 		b.open(l)
 		s = b.sa
 	}
@@ -303,7 +338,7 @@ func (b *blockReader) peer(t string, l facts.Line) {
 	if _, u, ok := strings.Cut(rest, "username:"); ok {
 		s.Username = redact.Strip(strings.TrimSpace(u))
 	}
-	s.Places["peer"] = b.place(l)
+	s.Places.Set("peer", b.place(l))
 }
 
 func (b *blockReader) endpoints(t string, l facts.Line) {
@@ -332,7 +367,7 @@ func (b *blockReader) mtu(t string, l facts.Line) {
 		}
 	}
 	if s.PathMTU != 0 && s.PathMTU < 1500 || s.MediaMTU != 0 && s.MediaMTU < 1500 {
-		s.Places["mtu"] = b.place(l)
+		s.Places.Set("mtu", b.place(l))
 	}
 }
 
@@ -351,8 +386,8 @@ func (b *blockReader) openSPI(t string, l facts.Line) {
 	}
 	*list = append(*list, n)
 	b.spi = &(*list)[len(*list)-1]
-	if _, ok := s.Places[key]; !ok {
-		s.Places[key] = n.Place
+	if len(*list) == 1 {
+		s.Places.Set(key, n.Place)
 	}
 }
 
@@ -453,7 +488,7 @@ func (b *blockReader) counters(t string, l facts.Line) {
 					continue
 				}
 			}
-			s.Places[key] = b.place(l)
+			s.Places.Set(key, b.place(l))
 		}
 	}
 	if !known {

@@ -51,7 +51,7 @@ func TestShared(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			text, err := transcript.Decode(data)
+			text, err := transcript.Decode(string(data))
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
 				return nil

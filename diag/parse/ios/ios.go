@@ -193,7 +193,7 @@ func settle(dev *facts.Device) {
 	}
 	told = false
 	for i := range dev.IPsec {
-		if _, ok := dev.IPsec[i].Places["flow"]; ok {
+		if _, ok := dev.IPsec[i].Places.At("flow"); ok {
 			told = true
 			break
 		}
@@ -201,12 +201,12 @@ func settle(dev *facts.Device) {
 	if told {
 		peers := map[netip.Addr]bool{}
 		for i := range dev.IPsec {
-			if _, ok := dev.IPsec[i].Places["flow"]; !ok {
+			if _, ok := dev.IPsec[i].Places.At("flow"); !ok {
 				peers[dev.IPsec[i].Peer] = true
 			}
 		}
 		dev.IPsec = slices.DeleteFunc(dev.IPsec, func(sa facts.IPsecSA) bool {
-			_, flow := sa.Places["flow"]
+			_, flow := sa.Places.At("flow")
 			return flow && peers[sa.Peer]
 		})
 	}

@@ -153,7 +153,7 @@ func TestIPsecSA(t *testing.T) {
 	if len(x.SPIOut) != 1 || x.SPIOut[0].Value != 0xDC15BF68 || x.SPIOut[0].Seconds != 4*3600+120 {
 		t.Errorf("out %+v", x.SPIOut)
 	}
-	if pl := x.Places["send-errors"]; !strings.Contains(pl.Text, "#send errors 7") || pl.Line == 0 {
+	if pl, _ := x.Places.At("send-errors"); !strings.Contains(pl.Text, "#send errors 7") || pl.Line == 0 {
 		t.Errorf("place %+v", pl)
 	}
 	y := dev.IPsec[1]

@@ -46,7 +46,7 @@ func (p *ipsecParser) begin(l facts.Line) {
 		Decaps: facts.NotShown, Decrypt: facts.NotShown, Verify: facts.NotShown,
 		SendErrors: facts.NotShown, RecvErrors: facts.NotShown, InvalidSARecv: facts.NotShown,
 		PMTUsSent: facts.NotShown, PMTUsRcvd: facts.NotShown, FragFailures: facts.NotShown, ReplayFailed: facts.NotShown,
-		Time: p.o.out.Time, Places: make(map[string]facts.Place, 8), Place: p.o.place(l),
+		Time: p.o.out.Time, Place: p.o.place(l),
 	}
 }
 
@@ -77,7 +77,7 @@ func (p *ipsecParser) number() {
 	of := func(sa *facts.IPsecSA) key { return key{sa.Peer, sa.LocalID.Text, sa.RemoteID.Text} }
 	seen := make(map[key]int, p.first)
 	for i := range all[:p.first] {
-		if _, flow := all[i].Places["flow"]; !flow {
+		if _, flow := all[i].Places.At("flow"); !flow {
 			seen[of(&all[i])] = all[i].Reading + 1
 		}
 	}
@@ -149,7 +149,7 @@ func (p *ipsecParser) line(l facts.Line) {
 			if u, ok := after(rest, "username:"); ok {
 				p.sa.Username = u
 			}
-			p.sa.Places["peer"] = p.o.place(l)
+			p.sa.Places.Set("peer", p.o.place(l))
 			return
 		case strings.HasPrefix(t, "current outbound spi"), strings.HasPrefix(t, "conn id:"):
 			return
@@ -162,7 +162,7 @@ func (p *ipsecParser) line(l facts.Line) {
 			}
 			p.begin(l)
 			p.sa.LocalID = selector(t)
-			p.sa.Places["ident"] = p.o.place(l)
+			p.sa.Places.Set("ident", p.o.place(l))
 			return
 		case strings.HasPrefix(t, "local crypto endpt"):
 			p.begin(l)
@@ -198,7 +198,7 @@ func (p *ipsecParser) line(l facts.Line) {
 				v, _, _ = strings.Cut(v, ",")
 				p.sa.PathMTU = atoi(strings.TrimSpace(v))
 			}
-			p.sa.Places["pmtu"] = p.o.place(l)
+			p.sa.Places.Set("pmtu", p.o.place(l))
 			return
 		}
 	case 's':
@@ -302,7 +302,7 @@ func (p *ipsecParser) addSPI(v string, l facts.Line) {
 	*list = append(*list, spi)
 	p.spi = &(*list)[len(*list)-1]
 	if len(*list) == 1 {
-		p.sa.Places[name] = spi.Place
+		p.sa.Places.Set(name, spi.Place)
 	}
 }
 
@@ -371,7 +371,7 @@ func (p *ipsecParser) counters(t string, l facts.Line) {
 			if place.Line == 0 {
 				place = p.o.place(l)
 			}
-			p.sa.Places[key] = place
+			p.sa.Places.Set(key, place)
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (o *output) session() {
 					Encaps: facts.NotShown, Encrypt: facts.NotShown, Digest: facts.NotShown, Decaps: facts.NotShown, Decrypt: facts.NotShown, Verify: facts.NotShown,
 					SendErrors: facts.NotShown, RecvErrors: facts.NotShown, InvalidSARecv: facts.NotShown, PMTUsSent: facts.NotShown, PMTUsRcvd: facts.NotShown,
 					FragFailures: facts.NotShown, ReplayFailed: facts.NotShown, Complete: true, Reading: reading,
-					Places: map[string]facts.Place{"flow": flowAt, "ident": flowAt}, Place: flowAt,
+					Places: facts.Places{{Name: "flow", Place: flowAt}, {Name: "ident", Place: flowAt}}, Place: flowAt,
 				})
 				flow = len(o.dev.IPsec) - 1
 			}
@@ -157,12 +157,12 @@ func (o *output) session() {
 			if v, ok := after(t, "dec'ed "); ok {
 				v, _ = word(v)
 				sa.Decaps = int64(atoi(v))
-				sa.Places["decaps"] = o.place(l)
+				sa.Places.Set("decaps", o.place(l))
 			}
 			if v, ok := after(t, "enc'ed "); ok {
 				v, _ = word(v)
 				sa.Encaps = int64(atoi(v))
-				sa.Places["encaps"] = o.place(l)
+				sa.Places.Set("encaps", o.place(l))
 			}
 			if v, ok := after(t, "drop "); ok {
 				v, _ = word(v)
