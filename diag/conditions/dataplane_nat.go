@@ -539,7 +539,17 @@ var natTDisabled = Condition{
 		}
 		gone := false
 		for _, d := range t.Clients {
-			if x := saying(d.Events, "reason 412", "remote peer is no longer responding"); len(x) > 0 && off != "" {
+			if off == "" || t.carries() {
+				break
+			}
+			if x := behindNAT(d.Events); len(x) > 0 {
+				nat = true
+				clues = append(clues, For(0.9, "the client is behind a NAT", at(x...)...))
+			}
+			if x := saying(d.Events, "transparent tunneling: inactive", "tunneling: inactive"); len(x) > 0 {
+				clues = append(clues, For(1.2, "the client's ESP does not travel in UDP", at(x...)...))
+			}
+			if x := saying(d.Events, "reason 412", "remote peer is no longer responding"); len(x) > 0 {
 				gone = true
 				clues = append(clues, For(1.4, "a client gets no answer", at(x...)...))
 			}
@@ -556,7 +566,16 @@ var natTDisabled = Condition{
 			}
 		}
 		if off != "" && nat {
-			clues = append(clues, For(1.2, "a NAT is on the path", clues[0].Places...))
+			var where []facts.Place
+			for _, c := range clues {
+				if strings.Contains(c.Note, "NAT") && !strings.Contains(c.Note, "NAT traversal") {
+					where = append(where, c.Places...)
+				}
+			}
+			if len(where) == 0 {
+				where = clues[0].Places
+			}
+			clues = append(clues, For(1.2, "a NAT is on the path", where...))
 		}
 		if udp {
 			clues = append(clues, Against(4.5, "ESP travels in UDP here"))
@@ -581,6 +600,11 @@ var natTDisabled = Condition{
 			Title:       "NAT traversal is off (" + where + ") and a NAT stands between " + t.between(),
 			Explanation: "A NAT cannot translate ESP (protocol 50) for several hosts: without NAT-T the tunnel negotiates and its packets are lost at the NAT, or one client's session ends another's. With NAT-T ESP travels in UDP 4500. It is off by default in 7.x, on from 8.0(2) and on IOS."}}
 	},
+}
+
+// carries tells whether ESP of this tunnel arrives: what clients say is then about other ones.
+func (t *Tunnel) carries() bool {
+	return slices.ContainsFunc(t.Ends, func(e *End) bool { f := e.counters(); return f.ok && f.decaps > 0 })
 }
 
 // behindNAT returns the messages that say that an end is behind a NAT, not that none is.

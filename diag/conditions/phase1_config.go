@@ -237,6 +237,9 @@ var phase1PolicyMismatch = Condition{
 			if x := withID(evs, "750011"); len(x) > 0 {
 				clues = append(clues, For(1.4, "", at(x...)...))
 			}
+			if x := withID(evs, "751022", "751008", "751006", "751009", "751002", "751004"); len(x) > 0 {
+				clues = append(clues, Against(4, "the log names the reason, and it is none of the policies", at(x...)...))
+			}
 			if x := saying(withID(evs, "IKMP_MODE_FAILURE", "IKMP_MODE_FAIL"), "main mode", "aggressive mode"); len(x) > 0 {
 				clues = append(clues, For(2, "phase 1 processing failed", at(x...)...))
 			}

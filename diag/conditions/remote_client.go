@@ -368,6 +368,9 @@ var clientLatency = Condition{
 	Prefer:    []string{"crypto-throughput-license", "low-memory", "ctcp-stateful-drop"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, latency for VPN client traffic",
 	Look: ofBundle("client-latency", func(s *site) []Match {
+		if !s.takesUsers() {
+			return nil
+		}
 		var clues []Clue
 		slow := s.said.of(slowness)
 		if len(slow) > 0 {

@@ -104,7 +104,7 @@ var dnsMissing = Condition{
 				out = append(out, m)
 			}
 		}
-		if len(out) == 0 && len(said) > 0 && !s.hasGroups() {
+		if len(out) == 0 && len(said) > 0 && !s.hasGroups() && s.takesUsers() {
 			clues := slices.Clone(asked)
 			if len(works) == 0 {
 				clues[0].Weight = 1.8

@@ -317,6 +317,29 @@ func (g *gateway) remoteAccess() bool {
 	return slices.ContainsFunc(g.groups, func(x *group) bool { return x.used })
 }
 
+// takesUsers tells whether a VPN for users is in question: a client's evidence is there, a
+// gateway has groups or a dynamic map for them, or no whole configuration says that none has.
+func (s *site) takesUsers() bool {
+	if len(s.client) > 0 {
+		return true
+	}
+	known := false
+	for _, g := range s.gateways {
+		c := g.Config()
+		if g.Device.Role == facts.Client || g.remoteAccess() {
+			return true
+		}
+		if c == nil {
+			continue
+		}
+		if _, on := ctcpPorts(c); on || len(c.Pools) > 0 || slices.ContainsFunc(c.MapEntries, func(m facts.MapEntry) bool { return m.DynamicMap }) {
+			return true
+		}
+		known = known || !c.Partial && len(c.MapEntries) > 0
+	}
+	return !known
+}
+
 // pool finds a pool by its name.
 func (g *gateway) pool(name string) *facts.Pool {
 	if c := g.Device.Config; c != nil {

@@ -160,7 +160,7 @@ var splitMissing = Condition{
 				out = append(out, m)
 			}
 		}
-		if len(out) == 0 && len(said) > 0 && !s.hasGroups() {
+		if len(out) == 0 && len(said) > 0 && !s.hasGroups() && s.takesUsers() {
 			out = append(out, Match{Clues: slices.Concat(asked, []Clue{For(0.2, "", said...)}),
 				Title:       "Remote users lose the Internet while the VPN is up: everything is tunnelled",
 				Explanation: "While connected, users reach no public address: the group tunnels everything and the headend does not send it out again. The group policy's split-tunnel lines decide.",
@@ -363,56 +363,6 @@ var splitNetwork = Condition{
 	}),
 }
 
-// wanted is an address or network that users do not reach.
-type wanted struct {
-	net    netip.Prefix
-	name   string // interface that the users named
-	places []facts.Place
-	tested bool
-}
-
-// wants lists what users say they do not reach, and what their pings do not reach.
-func (s *site) wants(g *gateway) []wanted {
-	var out []wanted
-	add := func(n netip.Prefix, name string, tested bool, p ...facts.Place) {
-		for i := range out {
-			if out[i].net == n {
-				out[i].places = append(out[i].places, p...)
-				out[i].tested = out[i].tested || tested
-				return
-			}
-		}
-		out = append(out, wanted{n, name, p, tested})
-	}
-	reached := map[netip.Addr]bool{}
-	for _, p := range s.pings {
-		if p.Received > 0 {
-			reached[p.Target] = true
-		}
-	}
-	addrs, where := s.said.addresses()
-	for i, a := range addrs {
-		if a.IsPrivate() && !reached[a] {
-			add(netip.PrefixFrom(a, a.BitLen()), "", false, where[i])
-		}
-	}
-	for _, p := range s.pings {
-		if p.Target.IsPrivate() && p.Received == 0 && !reached[p.Target] && p.Size < 1000 {
-			add(netip.PrefixFrom(p.Target, p.Target.BitLen()), "", true, p.Place)
-		}
-	}
-	for _, b := range g.networks() {
-		name, ok := strings.CutPrefix(b.name, "interface ")
-		if !ok || len(name) < 3 || strings.EqualFold(name, "inside") || strings.EqualFold(name, "management") || strings.EqualFold(name, "lan") {
-			continue
-		}
-		if p := s.said.naming(" "+strings.ToLower(name)+" ", " "+strings.ToLower(name)+"-", "-"+strings.ToLower(name)+" "); len(p) > 0 {
-			add(b.net, name, false, p...)
-		}
-	}
-	return out
-}
-
 func missingNetworks(g *gateway, s *site) []Match {
 	c := g.Config()
 	if c == nil {
@@ -451,6 +401,8 @@ func missingNetworks(g *gateway, s *site) []Match {
 					miss = append(miss, at.net.String())
 					lines = append(lines, splitLine(g, x, acl, at.net))
 				}
+			case !w.tested && !w.home && !c.Partial:
+				// Whatever it is, it lies behind no interface, route or tunnel of this gateway.
 			default:
 				clues = append(clues, For(2.6, fmt.Sprintf("%s is in no network of split list %s", w.net.Addr(), list), append(slices.Clone(w.places[:1]), listLine(x), listPlace(acl))...))
 				miss = append(miss, w.net.Addr().String())
@@ -458,6 +410,17 @@ func missingNetworks(g *gateway, s *site) []Match {
 		}
 		if len(clues) == 0 {
 			continue
+		}
+		for _, w := range ws {
+			if w.home && !secured(acl, w.net) {
+				clues = append(clues, For(1, fmt.Sprintf("the user's packets to %s leave by the router at home", w.net.Addr()), w.places[len(w.places)-1]))
+				break
+			}
+		}
+		if routes, where := s.securedAtClient(); len(routes) > 0 && slices.ContainsFunc(ws, func(w wanted) bool {
+			return !secured(acl, w.net) && !slices.ContainsFunc(routes, func(p netip.Prefix) bool { return p.Overlaps(w.net) })
+		}) {
+			clues = append(clues, For(0.8, "the client has no secured route for it", where))
 		}
 		// One network fails: others that the list holds work.
 		for _, p := range s.pings {
@@ -570,7 +533,7 @@ var localLANBlocked = Condition{
 					Actions:     []report.Action{advise(g.End, cmds, tick, "hardware clients do not know excludespecified", "users get it when they connect again")}})
 			}
 		}
-		if len(out) == 0 && !s.hasGroups() {
+		if len(out) == 0 && !s.hasGroups() && s.takesUsers() {
 			out = append(out, Match{Clues: base,
 				Title:       "VPN users cannot reach their own local network (printer, NAS) while connected",
 				Explanation: "While connected, the client sends everything into the tunnel, the user's own LAN included. The headend must leave the local LAN out (excludespecified), and the client must allow it.",

@@ -64,19 +64,47 @@ func keep(c, old *facts.Config) {
 	c.Settings = append(append([]facts.Setting(nil), old.Settings...), c.Settings...)
 }
 
-// flat tells that a configuration lost its indentation.
+// flat tells that a configuration lost its indentation, or the first blank of it: most lines
+// that open a block are followed by one that begins at the margin.
 func flat(lines []facts.Line) bool {
-	indented, top := 0, 0
+	indented, lost, inside, top := 0, 0, 0, 0
+	opened := false
 	for i := range lines {
-		switch t := lines[i].Text; {
-		case t == "":
-		case t[0] == ' ' || t[0] == '\t':
-			indented++
+		t := lines[i].Text
+		if t == "" || t[0] == '!' {
+			opened = false
+			continue
+		}
+		in := t[0] == ' ' || t[0] == '\t'
+		switch {
+		case in:
+			inside++
 		default:
 			top++
 		}
+		if opened {
+			if in {
+				indented++
+			} else if !opens(t) {
+				lost++
+			}
+		}
+		opened = !in && opens(t)
 	}
-	return indented == 0 && top > 3
+	return inside == 0 && top > 3 || lost > indented && lost > 1
+}
+
+// opens tells whether a line begins a block that is hardly ever empty.
+func opens(t string) bool {
+	switch {
+	case strings.HasPrefix(t, "interface "), strings.HasPrefix(t, "object network "), strings.HasPrefix(t, "object-group network "):
+		return true
+	case strings.HasPrefix(t, "tunnel-group "), strings.HasPrefix(t, "group-policy "):
+		return strings.HasSuffix(strings.TrimRight(t, " \r"), "-attributes") || strings.HasSuffix(strings.TrimRight(t, " \r"), " attributes")
+	case strings.HasPrefix(t, "crypto ikev1 policy "), strings.HasPrefix(t, "crypto ikev2 policy "), strings.HasPrefix(t, "crypto isakmp policy "):
+		return strings.Count(strings.TrimSpace(t), " ") == 3
+	}
+	return false
 }
 
 // mode is the kind of block that sub-commands belong to.

@@ -128,6 +128,10 @@ func scan(t string) hint {
 			h |= pingWord
 			continue
 		}
+		if len(w) > 8 && (strings.HasSuffix(w, ">tracert") || strings.HasSuffix(w, "$traceroute")) {
+			h |= trace
+			continue
+		}
 		for w != "" && strings.IndexByte("\"'([<>*|", w[0]) >= 0 {
 			w = w[1:]
 		}
@@ -281,7 +285,7 @@ func (p *parser) vpnClient(lines []facts.Line, i int, t string) int {
 		if n > 1 && (strings.HasPrefix(more, "C:\\") || strings.HasPrefix(more, "Pinging ")) {
 			break
 		}
-		if text == "" {
+		if text == "" || strings.Contains(more, "IS behind a NAT") {
 			words = lines[i+n]
 		}
 		text = strings.TrimSpace(text + " " + more)
@@ -654,19 +658,24 @@ func (p *parser) adapter(l facts.Line, t string) bool {
 
 // statistics reads a paste of the client's Status > Statistics.
 func (p *parser) statistics(lines []facts.Line, i int, t string) int {
-	if !statLine(t) || !strings.HasPrefix(t, "Packets ") && !strings.HasPrefix(t, "Transparent ") && !strings.HasPrefix(t, "Tunnel Details") {
+	begins := strings.HasPrefix(t, "Packets ") || strings.HasPrefix(t, "Transparent ") || strings.HasPrefix(t, "Tunnel Details")
+	if (!statLine(t) || !begins) && !strings.Contains(t, "Transparent Tunneling:") && !strings.HasSuffix(t, "Tunnel Details") {
 		return 0
 	}
 	text := t
 	n := 1
+	at := lines[i]
 	for ; i+n < len(lines) && n < 40 && len(text) < maxText; n++ {
 		more := strings.TrimSpace(lines[i+n].Text)
 		if more == "" || scan(more)&stats == 0 && !statLine(more) {
 			break
 		}
+		if strings.Contains(more, "Transparent Tunneling: Inactive") { // what is off is the line to quote
+			at = lines[i+n]
+		}
 		text += "; " + more
 	}
-	p.add(lines[i], Statistics, text, -1, time.Time{})
+	p.add(at, Statistics, text, -1, time.Time{})
 	return n
 }
 
@@ -750,9 +759,18 @@ func (p *parser) address(lines []facts.Line, i int, t string) int {
 	return 2
 }
 
+// traceCommand tells whether a line is the command itself, behind a prompt of Windows or Unix or
+// bare: people cut the head of its answer off.
+func traceCommand(t string) bool {
+	if i := strings.LastIndexAny(t[:min(len(t), 200)], ">$"); i >= 0 {
+		t = strings.TrimSpace(t[i+1:])
+	}
+	return (strings.HasPrefix(t, "tracert ") || strings.HasPrefix(t, "traceroute ")) && len(t) < 100 && len(syslog.Addrs(t)) == 1
+}
+
 // trace reads tracert and traceroute.
 func (p *parser) trace(lines []facts.Line, i int, t string) int {
-	if !strings.HasPrefix(t, "Tracing route") && !strings.HasPrefix(t, "traceroute to") && !strings.HasPrefix(t, "Routenverfolgung") && !strings.HasPrefix(t, "Détermination") && !strings.HasPrefix(t, "Traza") {
+	if !traceCommand(t) && !strings.HasPrefix(t, "Tracing route") && !strings.HasPrefix(t, "traceroute to") && !strings.HasPrefix(t, "Routenverfolgung") && !strings.HasPrefix(t, "Détermination") && !strings.HasPrefix(t, "Traza") {
 		return 0
 	}
 	text := t

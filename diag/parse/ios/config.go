@@ -124,13 +124,33 @@ type pendingACE struct {
 func newConfigParser(o *output) *configParser {
 	c := &configParser{o: o, cfg: &facts.Config{Source: o.source, Place: o.out.Place, Lines: make([]facts.ConfigLine, 0, len(o.out.Text))}, groups: map[string][]netip.Prefix{}, policies: map[string][]string{},
 		mapProfs: map[string]string{}, acls: map[string]int{}, entries: map[mapKey]int{}}
-	for _, l := range o.out.Text {
-		if l.Text != "" && (l.Text[0] == ' ' || l.Text[0] == '\t') && strings.TrimSpace(l.Text) != "" {
-			c.indented = true
-			break
-		}
-	}
+	c.indented = indented(o.out.Text)
 	return c
+}
+
+// indented tells whether a configuration still has its indentation: of the lines behind those
+// that open a block, most begin with a blank.
+func indented(lines []facts.Line) bool {
+	kept, lost, any := 0, 0, false
+	opened := false
+	for i := range lines {
+		t := lines[i].Text
+		if t == "" || t[0] == '!' {
+			opened = false
+			continue
+		}
+		in := (t[0] == ' ' || t[0] == '\t') && strings.TrimSpace(t) != ""
+		any = any || in
+		opens := strings.HasPrefix(t, "interface ") || strings.HasPrefix(t, "crypto isakmp policy ") || strings.HasPrefix(t, "ip access-list extended ") ||
+			strings.HasPrefix(t, "crypto map ") && strings.Contains(t, " ipsec-isakmp") && !strings.Contains(t, " dynamic ") || strings.HasPrefix(t, "crypto isakmp client configuration group ")
+		if opened && in {
+			kept++
+		} else if opened && !opens {
+			lost++
+		}
+		opened = opens
+	}
+	return any && (kept > 0 || lost < 2)
 }
 
 func (c *configParser) line(l facts.Line) {
