@@ -156,7 +156,7 @@ func TestCases(t *testing.T) {
 // How many of the held-out cases were right when this was last changed.
 const (
 	heldOut  = 100
-	heldOut3 = 0
+	heldOut3 = 83
 )
 
 // TestHeldOut diagnoses the cases that nobody tuned the weights to. It prints how far a
@@ -167,10 +167,6 @@ func TestHeldOut(t *testing.T) { measure(t, "heldout", heldOut) }
 // TestHeldOut3 is TestHeldOut with a set that was written from failures of networks
 // rather than from the descriptions of the conditions.
 func TestHeldOut3(t *testing.T) { measure(t, "heldout3", heldOut3) }
-
-// TestOpen lists what is known of cases that are not right yet. They may be tuned to; one
-// that comes right moves to testdata/cases.
-func TestOpen(t *testing.T) { measure(t, "open", 0) }
 
 // measure diagnoses the cases in a folder of testdata; at least so many must be right.
 func measure(t *testing.T, folder string, least int) {
