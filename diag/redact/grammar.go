@@ -31,10 +31,10 @@ var hinted = func() (t [1 << 15]bool) {
 // nextHint is the fast first look, over every byte of every text: where is the next hint in
 // s from that index on? It is -1 when there is none.
 func nextHint(s string, from int) int {
-	three := 0
+	three := uint16(0)
 	for i := from; i < len(s); i++ {
-		three = (three<<5 | int(s[i]&31)) & (1<<15 - 1)
-		if hinted[three] && i >= from+2 && isHint(s, i-2) {
+		three = three<<5 | uint16(s[i]&31)
+		if hinted[three&(1<<15-1)] && i >= from+2 && isHint(s, i-2) {
 			return i - 2
 		}
 	}

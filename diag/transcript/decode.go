@@ -110,10 +110,7 @@ func checkText(data string) error {
 		part := data[from:min(len(data), from+piece)]
 		bad := 0
 		for i := range len(part) {
-			c := part[i]
-			if c < 0x20 && !(c >= 8 && c <= 13) && c != 0x1b && c != 7 || c == 0x7f {
-				bad++
-			}
+			bad += int(control[part[i]] >> 1)
 		}
 		if bad > 4 && bad*50 > len(part) || bad > 0 && len(part) < 50 && bad*10 > len(part) {
 			return ErrBinary
@@ -136,21 +133,19 @@ func Lines(text string) []facts.Line {
 	}
 	out := make([]facts.Line, 0, strings.Count(text, string(sep))+1)
 	for n, from := 1, 0; from < len(text); n++ {
-		// To the line's end, looking out for what a terminal left.
-		end, control := from, false
-		for ; end < len(text) && text[end] != sep; end++ {
-			control = control || terminal(rune(text[end]))
+		line := text[from:]
+		if i := strings.IndexByte(line, sep); i >= 0 {
+			line = line[:i]
 		}
-		line := text[from:end]
-		from = end + 1
+		from += len(line) + 1
 		if len(line) > maxLine {
 			line = strings.ToValidUTF8(line[:maxLine], "")
 		}
-		if control {
-			line = strings.TrimRight(line, "\r")
-			if strings.IndexFunc(line, terminal) >= 0 {
-				line = screen(line)
-			}
+		for strings.HasSuffix(line, "\r") {
+			line = line[:len(line)-1]
+		}
+		if moves(line) {
+			line = screen(line)
 		}
 		line, drop := unpaged(line)
 		if !drop {
@@ -193,8 +188,33 @@ func cutPager(s string, at, length int) (string, bool) {
 	return rest, false
 }
 
-// terminal tells of a control character that moves on a screen.
-func terminal(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f }
+// Kinds of control characters: those that move on a screen, and those that no terminal session leaves.
+const (
+	moving  = 1
+	foreign = 2
+)
+
+// control is the kind of every byte; text has none.
+var control = func() (t [256]uint8) {
+	for c := range 0x20 {
+		if c != '\t' {
+			t[c] |= moving
+		}
+		if !(c >= 7 && c <= 13) && c != 0x1b {
+			t[c] |= foreign
+		}
+	}
+	t[0x7f] = moving | foreign
+	return t
+}()
+
+func moves(s string) bool {
+	var any uint8
+	for i := range len(s) {
+		any |= control[s[i]]
+	}
+	return any&moving != 0
+}
 
 // screen plays a line on a terminal of one row.
 func screen(s string) string {

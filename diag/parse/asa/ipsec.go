@@ -438,9 +438,10 @@ func (b *blockReader) counters(t string, l facts.Line) {
 			end++
 		}
 		name := strings.TrimSpace(t[:end])
-		v := strings.TrimLeft(t[end:], ": ")
-		n := count(v)
-		t = t[end:]
+		for t = t[end:]; t != "" && (t[0] == ':' || t[0] == ' '); {
+			t = t[1:]
+		}
+		n := count(t)
 		if n == facts.NotShown {
 			continue
 		}
