@@ -74,7 +74,7 @@ func headend(peers int) string {
 	far := func(i int) string { return fmt.Sprintf("10.%d.%d.0", 2+i/250, i%250) }
 	own := []string{"10.1.0.0", "10.1.1.0"}
 	var b strings.Builder
-	b.WriteString("hq# show running-config\n: Saved\n:\nASA Version 8.4(7)\n!\nhostname hq\ninterface GigabitEthernet0/0\n nameif outside\n security-level 0\n ip address 198.51.100.1 255.255.255.240\n!\n")
+	b.WriteString("hq# show running-config\n: Saved\n:\nASA Version 8.4(7)\n!\nhostname hq\ninterface GigabitEthernet0/0\n nameif outside\n security-level 0\n ip address 198.51.100.1 255.255.255.240\n!\nroute outside 0.0.0.0 0.0.0.0 198.51.100.14 1\n")
 	for i := range peers {
 		for _, net := range own {
 			fmt.Fprintf(&b, "access-list VPN-%d extended permit ip %s 255.255.255.0 %s 255.255.255.0 \n", i, net, far(i))

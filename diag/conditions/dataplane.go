@@ -229,23 +229,52 @@ type hop struct {
 // egress finds the way to a network: the longest route that covers its first host, from the
 // routing table and the configuration (connected, static). ok is false when none is known.
 func (e *End) egress(p netip.Prefix) (best hop, ok bool) {
-	a := p.Addr()
-	better := func(h hop) {
-		switch {
-		case !h.prefix.IsValid() || !h.prefix.Contains(a) || h.prefix.Bits() > p.Bits() && p.Bits() > 0:
-			return
-		case !ok, h.prefix.Bits() > best.prefix.Bits(), h.prefix.Bits() == best.prefix.Bits() && (h.seen && !best.seen || h.seen == best.seen && h.metric < best.metric):
-			best, ok = h, true
+	ways := ofBox(e, "ways", e.ways)
+	for _, bits := range ways.lengths {
+		if bits > p.Bits() && p.Bits() > 0 {
+			continue
 		}
+		at, err := p.Addr().Prefix(bits)
+		if err != nil {
+			continue
+		}
+		for _, h := range ways.hops[at] {
+			if !ok || h.seen && !best.seen || h.seen == best.seen && h.metric < best.metric {
+				best, ok = h, true
+			}
+		}
+		if ok {
+			return best, true
+		}
+	}
+	return best, false
+}
+
+// ways are a device's routes by their networks; there may be thousands, for thousands of tunnels.
+type ways struct {
+	hops    map[netip.Prefix][]hop
+	lengths []int // of these networks, the longest first
+}
+
+func (e *End) ways() ways {
+	w := ways{hops: map[netip.Prefix][]hop{}}
+	add := func(h hop) {
+		if h.prefix = h.prefix.Masked(); !h.prefix.IsValid() {
+			return
+		}
+		if !slices.Contains(w.lengths, h.prefix.Bits()) {
+			w.lengths = append(w.lengths, h.prefix.Bits())
+		}
+		w.hops[h.prefix] = append(w.hops[h.prefix], h)
 	}
 	c := e.Config()
 	if c != nil {
 		for _, i := range c.Interfaces {
 			if i.Address.IsValid() && !i.Shutdown && i.VRF == "" {
-				better(hop{prefix: i.Address.Masked(), iface: ifName(i), place: i.Place})
+				add(hop{prefix: i.Address, iface: ifName(i), place: i.Place})
 			}
 			if i.Dynamic && !i.Shutdown && i.VRF == "" {
-				better(hop{prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), iface: ifName(i), metric: 250, place: i.Place})
+				add(hop{prefix: netip.PrefixFrom(netip.IPv4Unspecified(), 0), iface: ifName(i), metric: 250, place: i.Place})
 			}
 		}
 		for _, r := range c.Routes {
@@ -256,7 +285,7 @@ func (e *End) egress(p netip.Prefix) (best hop, ok bool) {
 			if h.iface == "" {
 				h.iface = e.connectedTo(r.Via)
 			}
-			better(h)
+			add(h)
 		}
 	}
 	for _, r := range e.Device.Routes {
@@ -264,9 +293,10 @@ func (e *End) egress(p netip.Prefix) (best hop, ok bool) {
 		if h.iface == "" {
 			h.iface = e.connectedTo(r.Via)
 		}
-		better(h)
+		add(h)
 	}
-	return best, ok
+	slices.SortFunc(w.lengths, func(a, b int) int { return b - a })
+	return w
 }
 
 // ifName is the name that routes and maps use for an interface.

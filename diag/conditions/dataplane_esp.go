@@ -248,9 +248,9 @@ var duplicateRules = Condition{
 				continue
 			}
 			if f := e.counters(); f.ok && f.encaps == 0 {
-				clues = append(clues, For(1.4, "the SA is up and encrypts nothing", place(f.sa, "encaps")))
+				clues = append(clues, For(1.4, "the SA is up and encrypts nothing", f.place("encaps")))
 			} else if f.ok && f.encaps > 0 && f.decaps > 0 {
-				clues = append(clues, Against(2.4, "the tunnel carries traffic both ways: old and new rule side by side during a rekey are normal", place(f.sa, "encaps")))
+				clues = append(clues, Against(2.4, "the tunnel carries traffic both ways: old and new rule side by side during a rekey are normal", f.place("encaps")))
 			}
 			a := clearIPsec(e)
 			out = append(out, Match{Key: e.Label(), Clues: clues,
@@ -308,7 +308,7 @@ var expiredContext = Condition{
 				continue
 			}
 			if f := e.counters(); f.ok && f.encaps == 0 && f.decaps > 0 {
-				clues = append(clues, For(1, "nothing is encrypted", place(f.sa, "encaps")))
+				clues = append(clues, For(1, "nothing is encrypted", f.place("encaps")))
 			} else if f.ok && f.encaps > 0 && f.decaps > 0 && n < 2 {
 				clues = append(clues, Against(1.5, "the tunnel carries traffic both ways"))
 			}

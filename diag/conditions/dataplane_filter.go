@@ -216,9 +216,9 @@ var sysoptPermitVPN = Condition{
 				}
 			}
 			if f := e.counters(); f.ok && f.decaps > 0 && f.encaps == 0 {
-				m.Clues = append(m.Clues, For(0.8, "packets are decrypted and get no further", place(f.sa, "decaps")))
+				m.Clues = append(m.Clues, For(0.8, "packets are decrypted and get no further", f.place("decaps")))
 			} else if f.ok && f.decaps > 0 && f.encaps > 0 && len(deny) == 0 {
-				m.Clues = append(m.Clues, Against(2.2, "the tunnel carries traffic both ways", place(f.sa, "encaps")))
+				m.Clues = append(m.Clues, Against(2.2, "the tunnel carries traffic both ways", f.place("encaps")))
 			}
 			m.Title = fmt.Sprintf("%s checks decrypted traffic from %s against its interface list: sysopt connection %s is off", e.Label(), e.PeerLabel(), word)
 			m.Explanation = "With the setting on, packets that come out of a tunnel pass the interface's inbound list; with it off they need a permit there."
@@ -362,9 +362,9 @@ var vpnFilter = Condition{
 				continue
 			}
 			if f := e.counters(); f.ok && f.decaps > 0 && f.encaps == 0 {
-				m.Clues = append(m.Clues, For(1, "packets are decrypted and get no further", place(f.sa, "decaps"), place(f.sa, "encaps")))
+				m.Clues = append(m.Clues, For(1, "packets are decrypted and get no further", f.place("decaps"), f.place("encaps")))
 			} else if f.ok && f.decaps > 0 && f.encaps > 0 && len(denied) == 0 {
-				m.Clues = append(m.Clues, Against(2, "the tunnel carries traffic both ways", place(f.sa, "encaps")))
+				m.Clues = append(m.Clues, Against(2, "the tunnel carries traffic both ways", f.place("encaps")))
 			}
 			if policy == "" {
 				policy = "<group policy>"

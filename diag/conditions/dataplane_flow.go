@@ -12,8 +12,16 @@ import (
 // flow is what an end's counters say about one tunnel.
 type flow struct {
 	encaps, decaps int64
-	sa             facts.IPsecSA
+	sa             *facts.IPsecSA // nil when not ok
 	ok             bool
+}
+
+// place is that of a counter.
+func (f flow) place(field string) facts.Place {
+	if f.sa == nil {
+		return facts.Place{}
+	}
+	return place(*f.sa, field)
 }
 
 // counters returns an end's flow for its most used pair of identities; with two readings
@@ -35,10 +43,12 @@ func (e *End) count() flow {
 		}
 	}
 	type pair struct{ local, remote facts.Selector }
-	first, last := map[pair]facts.IPsecSA{}, map[pair]facts.IPsecSA{}
+	first, last := map[pair]*facts.IPsecSA{}, map[pair]*facts.IPsecSA{}
 	var order []pair
-	for _, sa := range e.IPsec() {
-		if sa.Encaps < 0 && sa.Decaps < 0 || oneWay(sa) {
+	sas := e.IPsec()
+	for i := range sas {
+		sa := &sas[i]
+		if sa.Encaps < 0 && sa.Decaps < 0 || oneWay(*sa) {
 			continue
 		}
 		k := pair{sa.LocalID, sa.RemoteID}
@@ -104,17 +114,17 @@ func (t *Tunnel) espLost() []Clue {
 		switch {
 		case o == nil:
 			// One end alone cannot tell a lost packet from a silent far side: esp-one-way says so.
-			clues = append(clues, For(0.8, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			clues = append(clues, For(0.8, e.Label()+" sends into the tunnel and gets nothing", f.place("encaps"), f.place("decaps")))
 		default:
 			g := o.counters()
 			if g.ok && g.decaps == 0 && g.encaps > 0 {
-				clues = append(clues, For(2.6, "both ends send ESP and neither gets any", place(f.sa, "decaps"), place(g.sa, "decaps")))
+				clues = append(clues, For(2.6, "both ends send ESP and neither gets any", f.place("decaps"), g.place("decaps")))
 			} else if g.ok && g.decaps == 0 {
-				clues = append(clues, For(3.2, e.Label()+" sends and nothing of it arrives at "+o.Label(), place(f.sa, "encaps"), place(g.sa, "decaps")))
+				clues = append(clues, For(3.2, e.Label()+" sends and nothing of it arrives at "+o.Label(), f.place("encaps"), g.place("decaps")))
 			} else if g.ok && g.decaps > 0 && g.encaps == 0 {
-				clues = append(clues, Against(4, o.Label()+" receives and sends nothing back", place(g.sa, "encaps")))
+				clues = append(clues, Against(4, o.Label()+" receives and sends nothing back", g.place("encaps")))
 			} else if g.ok && g.encaps > 0 {
-				clues = append(clues, For(3.4, o.Label()+" sends and nothing of it arrives at "+e.Label(), place(g.sa, "encaps"), place(f.sa, "decaps")))
+				clues = append(clues, For(3.4, o.Label()+" sends and nothing of it arrives at "+e.Label(), g.place("encaps"), f.place("decaps")))
 			}
 		}
 	}
@@ -248,10 +258,10 @@ var espOneWay = Condition{
 			}
 			switch {
 			case f.decaps > 0 && f.encaps == 0:
-				clues = append(clues, For(3.2, e.Label()+" receives through the tunnel and sends nothing into it", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				clues = append(clues, For(3.2, e.Label()+" receives through the tunnel and sends nothing into it", f.place("encaps"), f.place("decaps")))
 				side = e.Label()
 			case f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1:
-				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				clues = append(clues, For(2.6, e.Label()+" sends into the tunnel and receives nothing", f.place("encaps"), f.place("decaps")))
 				side = e.PeerLabel()
 			default:
 				// Another pair of networks of the same peer may stand while the busiest one flows.
@@ -291,7 +301,7 @@ var noReturnText = Condition{
 			if f.ok && f.encaps > 0 && f.decaps == 0 && len(t.Ends) == 1 {
 				if x := t.said("default gateway", "outgoing 0", "sends nothing", "no answer from the server", "standardgateway", "default-gateway"); len(x) > 0 {
 					side = e.PeerLabel()
-					clues = append(clues, For(2.6, "the far side says that it receives and its host does not answer", x...), For(1, e.Label()+" sends into the tunnel and gets nothing", place(f.sa, "encaps"), place(f.sa, "decaps")))
+					clues = append(clues, For(2.6, "the far side says that it receives and its host does not answer", x...), For(1, e.Label()+" sends into the tunnel and gets nothing", f.place("encaps"), f.place("decaps")))
 				}
 			}
 			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
@@ -303,10 +313,10 @@ var noReturnText = Condition{
 			if o == nil && e.Config() == nil {
 				w = 1 // without its configuration NAT, routes and lists explain it as well
 			}
-			clues = append(clues, For(w, e.Label()+" decrypts and has nothing to encrypt", place(f.sa, "encaps"), place(f.sa, "decaps")))
+			clues = append(clues, For(w, e.Label()+" decrypts and has nothing to encrypt", f.place("encaps"), f.place("decaps")))
 			if o != nil {
 				if g := o.counters(); g.ok && g.encaps > 0 && g.decaps == 0 {
-					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", place(g.sa, "decaps")))
+					clues = append(clues, For(1.8, o.Label()+" sends and gets nothing back", g.place("decaps")))
 				}
 			}
 			for _, p := range e.Device.Pings {

@@ -560,9 +560,9 @@ var natTDisabled = Condition{
 		for _, e := range t.Ends {
 			f := e.counters()
 			if f.ok && f.encaps > 0 && f.decaps > 0 && !nat {
-				clues = append(clues, Against(3.5, "the tunnel carries traffic both ways without it", place(f.sa, "decaps")))
+				clues = append(clues, Against(3.5, "the tunnel carries traffic both ways without it", f.place("decaps")))
 			} else if f.ok && f.encaps > 0 && f.decaps == 0 && nat {
-				clues = append(clues, For(1, "ESP leaves and nothing comes back", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				clues = append(clues, For(1, "ESP leaves and nothing comes back", f.place("encaps"), f.place("decaps")))
 			}
 		}
 		if off != "" && nat {

@@ -133,7 +133,7 @@ var managementAccess = Condition{
 				}
 			}
 			if f := e.counters(); f.ok && f.encaps > 0 && f.decaps > 0 {
-				clues = append(clues, For(0.6, "the tunnel itself carries traffic both ways", place(f.sa, "decaps")))
+				clues = append(clues, For(0.6, "the tunnel itself carries traffic both ways", f.place("decaps")))
 			}
 			cmds := []string{"management-access " + iface}
 			steps := []string{"one interface only can have it", "ssh, http and icmp must permit the remote network on " + iface}
@@ -249,7 +249,7 @@ var pingSource = Condition{
 				}
 				f := x.counters()
 				if f.ok && (f.encaps == 0) != (f.decaps == 0) && !good {
-					clues = append(clues, Against(2, "traffic flows in one direction only", place(f.sa, "encaps")))
+					clues = append(clues, Against(2, "traffic flows in one direction only", f.place("encaps")))
 				}
 			}
 			target := failed[0].Target

@@ -371,21 +371,35 @@ func (e *End) fromElsewhere(c *facts.Config, n network) (facts.Place, bool) {
 			return p.Place, true
 		}
 	}
-	for _, m := range c.MapEntries {
-		if m.DynamicMap || m.ACL == "" || slices.ContainsFunc(m.Peers, e.Mine) {
-			continue
-		}
-		l := c.ACL(m.ACL)
-		if l == nil {
-			continue
-		}
-		for _, a := range l.Entries {
-			if a.Permit && slices.ContainsFunc(a.Dst, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Overlaps(n.src) }) {
-				return a.Place, true
+	// Most tunnels of a device have the same source: the far sides that overlap it are found once.
+	far := ofBox(e, "far sides in "+n.src.String(), func() (out []farSide) {
+		for i := range c.MapEntries {
+			m := &c.MapEntries[i]
+			l := c.ACL(m.ACL)
+			if m.DynamicMap || l == nil {
+				continue
 			}
+			for k := range l.Entries {
+				a := &l.Entries[k]
+				if a.Permit && slices.ContainsFunc(a.Dst, func(p netip.Prefix) bool { return p.Bits() > 0 && p.Overlaps(n.src) }) {
+					out = append(out, farSide{m.Peers, a.Place})
+				}
+			}
+		}
+		return out
+	})
+	for _, f := range far {
+		if !slices.ContainsFunc(f.peers, e.Mine) {
+			return f.place, true
 		}
 	}
 	return facts.Place{}, false
+}
+
+// farSide is a network behind some peers.
+type farSide struct {
+	peers []netip.Addr
+	place facts.Place
 }
 
 var multicastOverIPsec = Condition{

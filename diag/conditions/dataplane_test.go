@@ -80,7 +80,7 @@ func TestEgress(t *testing.T) {
 		}
 	}
 	// The routing table is what is in force.
-	e.Device.Routes = []facts.RouteEntry{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Interface: "backup"}}
+	e = &End{Device: &facts.Device{Config: c, Routes: []facts.RouteEntry{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Interface: "backup"}}}}
 	if h, _ := e.egress(netip.MustParsePrefix("203.0.113.0/24")); h.iface != "backup" {
 		t.Errorf("the default route of the table is %q, want backup", h.iface)
 	}

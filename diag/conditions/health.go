@@ -29,7 +29,7 @@ var tunnelHealthy = Condition{
 			f := e.counters()
 			switch {
 			case f.ok && f.encaps > 0 && f.decaps > 0:
-				clues = append(clues, For(2.6, e.Label()+" sends and receives through the tunnel", place(f.sa, "encaps"), place(f.sa, "decaps")))
+				clues = append(clues, For(2.6, e.Label()+" sends and receives through the tunnel", f.place("encaps"), f.place("decaps")))
 				both++
 			case f.ok && (f.encaps > 0) != (f.decaps > 0):
 				clues = append(clues, Against(3, e.Label()+" counts packets in one direction only"))

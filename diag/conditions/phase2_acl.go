@@ -273,7 +273,7 @@ var aclOverlap = Condition{
 				if e.flowsBothWays(n) {
 					clues = append(clues, Against(4, "this pair of networks is encrypted both ways in this tunnel"))
 				} else if f := e.counters(); f.ok && f.encaps == 0 {
-					clues = append(clues, For(1, "this peer's entry encapsulates nothing", place(f.sa, "encaps")))
+					clues = append(clues, For(1, "this peer's entry encapsulates nothing", f.place("encaps")))
 				} else if f.ok && f.encaps > 0 && f.decaps > 0 {
 					clues = append(clues, Against(2, "the tunnel carries traffic both ways"))
 				}

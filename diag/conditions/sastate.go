@@ -30,13 +30,11 @@ func (e *End) askedIKE() (facts.Place, bool) {
 
 // live returns the IPsec SAs that have SPIs.
 func live(sas []facts.IPsecSA) []facts.IPsecSA {
-	var out []facts.IPsecSA
-	for _, sa := range sas {
-		if len(sa.SPIIn) > 0 || len(sa.SPIOut) > 0 {
-			out = append(out, sa)
-		}
+	dead := func(sa facts.IPsecSA) bool { return len(sa.SPIIn) == 0 && len(sa.SPIOut) == 0 }
+	if !slices.ContainsFunc(sas, dead) {
+		return sas // nearly always
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(sas), dead)
 }
 
 // place returns the place of a field of an IPsec SA, else of its block.

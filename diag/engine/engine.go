@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"vpnbot/diag/conditions"
 	"vpnbot/diag/facts"
@@ -37,7 +38,7 @@ type Options struct {
 
 // candidate is one condition that matched one tunnel.
 type candidate struct {
-	cond  conditions.Condition
+	cond  *conditions.Condition
 	match conditions.Match
 	conf  float64
 	sym   []string
@@ -177,7 +178,8 @@ func named(t *conditions.Tunnel, want string) bool {
 // weigh asks every condition about a tunnel.
 func weigh(t *conditions.Tunnel, conds []conditions.Condition) []candidate {
 	var out []candidate
-	for _, c := range conds {
+	for i := range conds {
+		c := &conds[i]
 		for _, m := range merge(c.Look(t)) {
 			sum, shown := conditions.Prior, false
 			for _, cl := range m.Clues {
@@ -199,6 +201,9 @@ func weigh(t *conditions.Tunnel, conds []conditions.Condition) []candidate {
 // merge joins the matches of one key: text and packets that show the same thing are one
 // case. The words of the one with more behind it stand.
 func merge(ms []conditions.Match) []conditions.Match {
+	if len(ms) < 2 {
+		return ms
+	}
 	var out []conditions.Match
 	for _, m := range ms {
 		i := slices.IndexFunc(out, func(o conditions.Match) bool { return o.Key == m.Key })
@@ -390,14 +395,19 @@ func evidence(clues []conditions.Clue) []report.Evidence {
 	cs := slices.Clone(clues)
 	slices.SortStableFunc(cs, func(a, b conditions.Clue) int { return cmp.Compare(b.Weight, a.Weight) })
 	out := []report.Evidence{}
-	have := map[string]bool{}
+	type spot struct {
+		source       string
+		line, packet int
+		wire         bool
+	}
+	have := map[spot]bool{}
 	for round := range maxEvidence { // one place of every clue before a second one of the first
 		for _, c := range cs {
 			if c.Weight <= 0 || round >= len(c.Places) || len(out) >= maxEvidence {
 				continue
 			}
 			p := c.Places[round]
-			k := fmt.Sprintf("%s\x00%d\x00%d\x00%v", p.Source, p.Line, p.Packet, p.Wire)
+			k := spot{p.Source, p.Line, p.Packet, p.Wire}
 			if have[k] || p.Source == "" {
 				continue
 			}
@@ -416,7 +426,11 @@ func evidence(clues []conditions.Clue) []report.Evidence {
 // clip bounds a quoted line; device text can be of any length.
 func clip(s string) string {
 	const n = 400
-	r := []rune(strings.TrimSpace(s))
+	s = strings.TrimSpace(s)
+	if len(s) <= n && utf8.ValidString(s) {
+		return s
+	}
+	r := []rune(s)
 	if len(r) <= n {
 		return string(r)
 	}
