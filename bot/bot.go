@@ -37,6 +37,8 @@ type Runner interface {
 	Run(ctx context.Context, r playbooks.Request, update func(playbooks.Update)) (*playbooks.Result, error)
 	// Execute runs an approved proposal and verifies it.
 	Execute(ctx context.Context, p playbooks.Proposal, update func(playbooks.Update)) (playbooks.Outcome, error)
+	// Verify takes up the verification of a repair that the devices took and whose process stopped.
+	Verify(ctx context.Context, p playbooks.Proposal, out playbooks.Outcome, update func(playbooks.Update)) playbooks.Outcome
 	// Show reads both ends of a tunnel: SAs and counters as plain text, secrets replaced.
 	Show(ctx context.Context, tunnel string) (string, report.Report, error)
 	// Watch starts a ring-buffer capture that waits for a fault, Unwatch ends it; a Run with

@@ -198,11 +198,15 @@ func (b *Bot) repairsOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	p, err := b.store.TakeApproved(ctx)
-	if err != nil || p == nil {
-		return err
+	for _, take := range []func(context.Context) (*store.Proposal, error){b.store.TakeAccepted, b.store.TakeApproved} {
+		p, err := take(ctx)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			b.wg.Go(func() { b.execute(ctx, *p) })
+		}
 	}
-	b.wg.Go(func() { b.execute(ctx, *p) })
 	return nil
 }
 
@@ -221,8 +225,9 @@ func (b *Bot) draw(ctx context.Context, proposal string, steps []playbooks.Updat
 }
 
 // execute runs an approved proposal. The gate decides, command by command, whether it
-// may; whatever comes back is written down, and a process that stops here leaves a
-// proposal that becomes unknown.
+// may; whatever comes back is written down. A process that stops here leaves a proposal
+// that becomes unknown, or, when the devices had taken its commands, one whose
+// verification the next process takes up.
 func (b *Bot) execute(ctx context.Context, p store.Proposal) {
 	var mu sync.Mutex
 	var steps []playbooks.Update
@@ -250,6 +255,9 @@ func (b *Bot) execute(ctx context.Context, p store.Proposal) {
 		if out.Reason == "" {
 			out.Reason = err.Error()
 		}
+	}
+	if ctx.Err() != nil && out.State == string(approval.Succeeded) && out.Verified == "" {
+		return // stopped in the verification
 	}
 	end, ok := b.finished(ctx, p.ID, out)
 	if !ok {
@@ -286,8 +294,19 @@ func (b *Bot) executeSafely(ctx context.Context, p store.Proposal, update func(p
 		if r := recover(); r != nil {
 			b.log.Error("a repair ended in a panic", "proposal", p.ID, "panic", r)
 			out, err = playbooks.Outcome{}, errors.New("vpnbot made a mistake in this run; its log says more")
+			if p.Accepted != nil {
+				out = *p.Accepted
+			}
 		}
 	}()
+	if p.Accepted != nil {
+		done, err := b.turns.wait(ctx, p.Tunnel)
+		if err != nil {
+			return *p.Accepted, nil // this process stops
+		}
+		defer done()
+		return b.runner.Verify(ctx, p.Proposal, *p.Accepted, update), nil
+	}
 	wctx, cancel := context.WithTimeout(ctx, StartWithin)
 	defer cancel()
 	done, err := b.turns.wait(wctx, p.Tunnel)

@@ -76,3 +76,21 @@ func TestChangedByHand(t *testing.T) {
 	o.whispered(guest, "Only full members")
 	o.fine()
 }
+
+// A bot that stops while it verifies leaves no unknown: the devices took the command, so
+// the next one looks again, and nothing is sent again.
+func TestVerificationIsTakenUp(t *testing.T) {
+	o := open(t, workspace.Options{}, nil)
+	o.net.hang = make(chan struct{})
+	o.types(amelie, "/vpn diagnose london-lima")
+	card := o.reads("Repair of london-lima proposed")
+	o.clicks(boris, card, "approval.approve")
+	<-o.net.hang
+	o.stop()
+	o.start()
+	o.reads("repaired: verified up")
+	if got := o.net.written(); len(got) != 1 || o.net.looked != 1 {
+		t.Errorf("the device saw %v, %d verifications were taken up", got, o.net.looked)
+	}
+	o.noneTwice()
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"vpnbot/devices"
 	"vpnbot/devices/inventory"
@@ -41,12 +42,36 @@ func (x *run) gather() ([]File, *facts.Set) {
 	if err != nil {
 		set = &facts.Set{Errors: []facts.Error{{Source: "evidence", Message: err.Error()}}}
 	}
+	if !x.since.IsZero() {
+		for _, d := range set.Devices {
+			d.Events = slices.DeleteFunc(d.Events, func(e facts.Event) bool { return !after(e, d.Clock, x.since) })
+		}
+	}
 	set.Errors = append(set.Errors, x.errs...)
 	files := make([]File, len(saved))
 	for i, f := range saved {
 		files[i] = File{Name: f.Name, Data: f.Data}
 	}
 	return files, set
+}
+
+// after tells whether a log line was surely written after a moment of our clock: the
+// device's may be wrong, and its lines often have no zone.
+func after(e facts.Event, clock *facts.Clock, t time.Time) bool {
+	if !e.HasTime || clock == nil || clock.Read.IsZero() {
+		return false
+	}
+	wall := func(t time.Time) time.Time {
+		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	}
+	now, at := wall(clock.Device), wall(e.Time)
+	if at.Year() < 1 { // IOS writes no year
+		at = at.AddDate(now.Year()-at.Year(), 0, 0)
+		if at.Sub(now) > 24*time.Hour {
+			at = at.AddDate(-1, 0, 0)
+		}
+	}
+	return at.Add(clock.Read.Sub(now)).After(t)
 }
 
 // factsOf reads only these outputs of one device.

@@ -68,6 +68,7 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 	out.Before = x.counters()
 
 	x.say(1, Running, "")
+	out.SentAt = x.opt.Now()
 	for i, c := range p.Commands {
 		st := &out.Commands[i]
 		answer, err := x.repair(ctx, t, p, c, i > 0)
@@ -106,17 +107,50 @@ func (r *Runner) Execute(ctx context.Context, p Proposal, update func(Update)) (
 		}
 		return out, nil
 	}
-	x.say(1, Done, "")
 	out.State = "succeeded"
+	if x.opt.Approvals != nil {
+		if err := x.opt.Approvals.Accepted(context.WithoutCancel(ctx), p.ID, out); err != nil {
+			x.opt.Logger.Error("that a repair was accepted could not be written down: a stop during its verification would leave it unknown", "proposal", p.ID, "error", err)
+		}
+	}
+	x.say(1, Done, "")
+	return x.verified(ctx, p, out), nil
+}
 
+// Verify takes up the verification of a repair whose commands the devices took (out, as
+// Approvals.Accepted had it) and whose process stopped. It looks, and sends the playbook's
+// probe; nothing is repaired.
+func (r *Runner) Verify(ctx context.Context, p Proposal, out Outcome, update func(Update)) Outcome {
+	again := r.opt.Now().Sub(out.SentAt).Round(time.Second)
+	t, err := r.opt.Inventory.Tunnel(p.Tunnel)
+	if err == nil {
+		err = r.take(t.Name, "verification of "+p.ID)
+	}
+	if err != nil {
+		out.Reason = "vpnbot stopped during the verification, and it could not be taken up again: " + err.Error()
+		return out
+	}
+	defer r.release(t.Name)
+	out.Reason = fmt.Sprintf("vpnbot stopped during the verification; it was taken up again %s after the command", again)
+	x := r.start(Request{Run: "repair-" + p.ID, Playbook: p.Playbook, Tunnel: t.Name, By: p.Requester, Human: true}, Book{}, t, update)
+	x.steps = []Update{
+		{Run: x.req.Run, Step: "reread", About: "read the decisive state again", State: Done},
+		{Run: x.req.Run, Step: "repair", About: "run the approved commands", State: Done},
+		{Run: x.req.Run, Step: "verify", About: "verify", State: Waiting},
+	}
+	return x.verified(ctx, p, out)
+}
+
+// verified looks at what an accepted repair did.
+func (x *run) verified(ctx context.Context, p Proposal, out Outcome) Outcome {
 	x.say(2, Running, "")
-	x.repaired = p.Finding.ID
+	x.repaired, x.since = p.Finding.ID, out.SentAt
 	x.verify(ctx, p.Playbook, &out)
 	if out.Verified != "helped" && out.Next == "" && len(p.Others) > 0 {
 		out.Next = p.Others[0] + " (of the diagnosis before)"
 	}
 	x.say(2, Done, out.Verified)
-	return out, nil
+	return out
 }
 
 // unsent says that the command with an index was not sent, and that those before it were.
@@ -167,7 +201,11 @@ func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c Prop
 		return devices.Output{}, errors.New("the command made now is not the one that was approved; nothing was sent")
 	}
 	var decisive []command.Command
-	for _, name := range []string{"ike-sa", "ipsec-sa"} {
+	names := []string{"ike-sa", "ipsec-sa"}
+	if target.Platform == inventory.CiscoIOS || c.Parameters["index"] != "" {
+		names = append(names, "session") // whose VRF and index it is
+	}
+	for _, name := range names {
 		cs, err := command.Evidence(target, name, x.query(end))
 		if err != nil {
 			return devices.Output{}, err
@@ -188,8 +226,11 @@ func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c Prop
 			if id := c.Parameters["conn_id"]; usesConnID(c) && !hasConn(d, x.peer(end).String(), id) {
 				return command.Command{}, errSuperseded
 			}
+			if index := c.Parameters["index"]; index != "" && !hasSession(d, x.peer(end), x.query(end).Networks, index, c.Parameters["session"]) {
+				return command.Command{}, errSuperseded
+			}
 			// A second peer behind the same address would be dropped as well.
-			if params := maps.Clone(c.Parameters); x.alone(d, end, c.Kind, params) != nil && !usesConnID(c) {
+			if kind, err := x.alone(d, end, c.Kind, maps.Clone(c.Parameters)); !namesOne(c) && (err != nil || kind != c.Kind) {
 				return command.Command{}, errSuperseded
 			}
 			return cmd, nil
@@ -197,6 +238,9 @@ func (x *run) repair(ctx context.Context, t inventory.Tunnel, p Proposal, c Prop
 	})
 	return out, err
 }
+
+// namesOne: the line names one SA or session rather than the peer.
+func namesOne(c ProposedCommand) bool { return usesConnID(c) || c.Parameters["index"] != "" }
 
 // usesConnID: the line names the connection id rather than the peer.
 func usesConnID(c ProposedCommand) bool {
@@ -309,12 +353,35 @@ func (x *run) watch(ctx context.Context, duration, every time.Duration, out *Out
 
 // up tells whether the last analysis saw both ends agree that the tunnel is up.
 func (x *run) up() bool {
+	for i, e := range x.tunnel.Ends {
+		if e.Device != "" && len(x.sharing(e.Device, x.peer(i))) > 0 {
+			return x.carries() // the analysis knows an address, and what is behind it as one
+		}
+	}
 	for _, t := range x.diag.Report.Tunnels {
 		if t.Name == x.tunnel.Name {
 			return t.State == report.Up
 		}
 	}
 	return false
+}
+
+// carries tells whether every managed end has IPsec SAs for the tunnel's own networks.
+func (x *run) carries() bool {
+	set, managed := x.facts(), 0
+	for i, e := range x.tunnel.Ends {
+		if e.Device == "" {
+			continue
+		}
+		managed++
+		d := find(set, e.Device)
+		if d == nil || !slices.ContainsFunc(ipsecOf(d, x.peer(i)), func(sa facts.IPsecSA) bool {
+			return len(sa.SPIIn) > 0 && len(sa.SPIOut) > 0 && slices.Contains(x.query(i).Networks, sa.RemoteID.Prefix)
+		}) {
+			return false
+		}
+	}
+	return managed > 0
 }
 
 // candidate reads as a diagnosis does and names what else may be the cause.

@@ -115,9 +115,10 @@ type CommandState struct {
 
 // Outcome is what became of an approved proposal.
 type Outcome struct {
-	State    string // succeeded, failed, unknown, superseded (contracts/slack.md)
-	Verified string // helped, not-helped, relapsed; "" when not verified
-	Reason   string // for failed, superseded, unknown: one sentence
+	State    string    // succeeded, failed, unknown, superseded (contracts/slack.md)
+	Verified string    // helped, not-helped, relapsed; "" when not verified
+	Reason   string    // for failed, superseded, unknown: one sentence
+	SentAt   time.Time // when the first command was about to be sent
 	Commands []CommandState
 	Before   string // SA state and counters before, words
 	After    string
@@ -125,9 +126,14 @@ type Outcome struct {
 	Report   *report.Report // the verification's diagnosis
 }
 
-// Approvals receives proposals; bot/store implements it.
+// Approvals receives proposals and what becomes of them; bot/store implements it.
 type Approvals interface {
 	Propose(ctx context.Context, p Proposal) error
+	// Accepted writes down, before the verification begins, that the devices took all
+	// commands: a verification that a stop interrupts can be taken up again (Verify).
+	Accepted(ctx context.Context, proposal string, out Outcome) error
+	// LastRepair is when a command of a repair of the tunnel was sent last; zero for never.
+	LastRepair(ctx context.Context, tunnel string) (time.Time, error)
 }
 
 // Journal records finished steps so that an interrupted run goes on after them.

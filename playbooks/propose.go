@@ -1,6 +1,7 @@
 package playbooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 
 	"vpnbot/devices/command"
 	"vpnbot/devices/inventory"
+	"vpnbot/diag"
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
 )
@@ -47,6 +49,15 @@ func (x *run) propose(ctx context.Context, s Step) (string, error) {
 	if f.Confidence < proposable && !s.With.Clear {
 		return refuse(fmt.Sprintf("not sure enough to propose a repair (%.2f; needs %.2f)", f.Confidence, proposable))
 	}
+	if !s.With.Clear {
+		since, err := x.opt.Approvals.LastRepair(ctx, x.tunnel.Name)
+		if err != nil {
+			return "", fmt.Errorf("when this tunnel was repaired last cannot be read, so nothing is proposed: %w", err)
+		}
+		if !since.IsZero() && !x.holdsSince(f, since) {
+			return refuse("what speaks for it is older than the last repair of " + x.tunnel.Name + " (" + since.UTC().Format("15:04:05 UTC") + "): diagnose again when it fails again")
+		}
+	}
 	p, err := x.proposal(ctx, f, action, actions)
 	if err != nil {
 		return refuse(err.Error())
@@ -61,6 +72,16 @@ func (x *run) propose(ctx context.Context, s Step) (string, error) {
 	}
 	x.result.Proposal = p
 	return "proposed: " + p.Commands[0].Line + " on " + p.Commands[0].Device + more(len(p.Commands)-1), nil
+}
+
+// holdsSince tells whether a finding still comes first, and surely enough, without the log
+// lines from before a repair.
+func (x *run) holdsSince(f report.Finding, since time.Time) bool {
+	y := *x
+	y.since = since
+	_, set := y.gather()
+	found := diag.Analyze(set, diag.Options{Tunnels: x.named(), Only: x.tunnel.Name, Now: x.opt.Now().UTC()}).Report.Findings
+	return len(found) > 0 && found[0].ID == f.ID && found[0].Confidence >= proposable
 }
 
 func more(n int) string {
@@ -230,51 +251,62 @@ func (x *run) proposed(ctx context.Context, a report.Action) (ProposedCommand, s
 		return none, "", errors.New(a.Device + " could not be read: without its state nothing is proposed")
 	}
 	params := maps.Clone(a.Parameters)
-	if err := x.alone(d, end, a.Kind, params); err != nil {
+	kind, err := x.alone(d, end, a.Kind, params)
+	if err != nil {
 		return none, "", err
 	}
-	cmd, err := command.FromProposal(target, a.Kind, params, x.opt.Inventory.Peers(a.Device)...)
+	cmd, err := command.FromProposal(target, kind, params, x.opt.Inventory.Peers(a.Device)...)
 	if err != nil {
 		return none, "", err
 	}
 	sum := cmd.Sum()
-	c := ProposedCommand{Device: a.Device, Kind: a.Kind, Parameters: params, Line: cmd.Line(), SHA256: hex.EncodeToString(sum[:])}
-	return c, drops(d, peer, c), nil
+	c := ProposedCommand{Device: a.Device, Kind: kind, Parameters: params, Line: cmd.Line(), SHA256: hex.EncodeToString(sum[:])}
+	return c, drops(d, peer, x.query(end).Networks, c), nil
 }
 
 // alone makes sure that a clear by the peer's address hits this tunnel and no other: two
 // peers may share an address (behind one NAT, or two tunnels of the configuration). On IOS
-// the right IKEv1 SA is named by its connection id, told by the networks of its session;
-// everything else is left to a person.
-func (x *run) alone(d *facts.Device, end int, kind string, params map[string]string) error {
+// the right IKEv1 SA is named by its connection id, on an ASA the right session by its
+// index, both told by the networks of the session; everything else is left to a person.
+// It returns the kind that the repair has then.
+func (x *run) alone(d *facts.Device, end int, kind string, params map[string]string) (string, error) {
 	peer := x.peer(end)
-	var others []string
-	for _, t := range x.opt.Inventory.Tunnels() {
-		for i, e := range t.Ends {
-			if t.Name != x.tunnel.Name && e.Device == d.Name && x.peerOf(t, i) == peer {
-				others = append(others, t.Name)
-			}
+	others := x.sharing(d.Name, peer)
+	ids := liveIDs(d, peer)
+	vrf := x.vrf(d.Name)
+	stranger := slices.ContainsFunc(d.Sessions, func(s facts.Session) bool { return s.Peer == peer && foreign(s, vrf) })
+	if len(others) == 0 && len(ids) < 2 && !stranger {
+		return kind, nil
+	}
+	if d.Platform == facts.IOS && kind == report.ClearIPsecSA && len(others) == 0 && stranger {
+		if n := slices.DeleteFunc(slices.Clone(d.Sessions), func(s facts.Session) bool { return s.Peer != peer || foreign(s, vrf) || s.Fields["connid"] == "" }); len(n) == 1 {
+			return kind, nil // its line names the VRF, where the peer is alone
 		}
 	}
-	ids := liveIDs(d, peer)
-	if len(others) == 0 && len(ids) < 2 {
-		return nil
-	}
 	if d.Platform == facts.IOS && kind == report.ClearIKESA && params["ike"] != "2" {
-		if id, ok := connOf(d, peer, x.query(end).Networks); ok && slices.Contains(ids, id) && hasConn(d, peer.String(), id) {
+		if id, ok := connOf(d, peer, vrf, x.query(end).Networks); ok && slices.Contains(ids, id) && hasConn(d, peer.String(), id) {
 			params["conn_id"] = id
-			return nil
+			return kind, nil
+		}
+	}
+	if d.Platform == facts.ASA {
+		if s, ok := sessionOf(d, peer, x.query(end).Networks); ok {
+			params["index"], params["session"] = s.Fields["index"], named(s)
+			delete(params, "ike")
+			return report.ClearSession, nil
 		}
 	}
 	what := "several SAs on " + d.Name
 	if len(others) > 0 {
 		what = x.tunnel.Name + " and " + strings.Join(others, ", ")
+	} else if stranger {
+		what = "SAs of several VRFs on " + d.Name
 	}
 	hint := "clear the right one by its connection id"
 	if d.Platform == facts.ASA {
 		hint = "look for its index in show vpn-sessiondb detail l2l and use vpn-sessiondb logoff index N"
 	}
-	return fmt.Errorf("%s share the peer address %s, so a clear by address would drop them all: a person must %s", what, peer, hint)
+	return "", fmt.Errorf("%s share the peer address %s, so a clear by address would drop them all: a person must %s", what, peer, hint)
 }
 
 // liveIDs are the connection ids of the IKE SAs with a peer that are not being replaced or deleted.
@@ -299,11 +331,11 @@ func ids(sas []facts.IKESA) []string {
 }
 
 // connOf finds, on IOS, the IKE SA of the session that carries the networks of a tunnel.
-func connOf(d *facts.Device, peer netip.Addr, networks []netip.Prefix) (string, bool) {
+func connOf(d *facts.Device, peer netip.Addr, vrf string, networks []netip.Prefix) (string, bool) {
 	found := ""
 	for _, s := range d.Sessions {
 		id := s.Fields["connid"]
-		if s.Peer != peer || id == "" || !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+		if s.Peer != peer || id == "" || foreign(s, vrf) || !slices.ContainsFunc(networks, func(n netip.Prefix) bool {
 			return strings.Contains(s.Fields["flow"]+";", " "+masked(n)+";")
 		}) {
 			continue
@@ -314,6 +346,70 @@ func connOf(d *facts.Device, peer netip.Addr, networks []netip.Prefix) (string, 
 		found = id
 	}
 	return found, found != ""
+}
+
+// sharing are the other tunnels of the configuration whose far end has the same address
+// at a device.
+func (x *run) sharing(device string, peer netip.Addr) []string {
+	var others []string
+	for _, t := range x.opt.Inventory.Tunnels() {
+		for i, e := range t.Ends {
+			if t.Name != x.tunnel.Name && e.Device == device && x.peerOf(t, i) == peer {
+				others = append(others, t.Name)
+			}
+		}
+	}
+	return others
+}
+
+// vrf is the front-door VRF that a device is configured with, "" for none.
+func (r *Runner) vrf(device string) string {
+	d, err := r.opt.Inventory.Device(device)
+	if err != nil {
+		return ""
+	}
+	return d.VRF
+}
+
+// foreign tells whether a session of IOS is surely in another front-door VRF than vrf.
+func foreign(s facts.Session, vrf string) bool {
+	v, ok := s.Fields["fvrf"]
+	return ok && v != "" && strings.Trim(v, "()") != cmp.Or(vrf, "none")
+}
+
+// sessionOf finds, on an ASA, the one session with a peer that carries networks of a tunnel.
+func sessionOf(d *facts.Device, peer netip.Addr, networks []netip.Prefix) (facts.Session, bool) {
+	var found facts.Session
+	n := 0
+	for _, s := range d.Sessions {
+		if s.Peer != peer || s.Fields["index"] == "" || s.Fields["login time"] == "" {
+			continue
+		}
+		ours := false
+		for k, v := range s.Fields {
+			ours = ours || strings.HasSuffix(k, " remote addr") && slices.ContainsFunc(networks, func(n netip.Prefix) bool { return strings.HasPrefix(v, masked(n)+"/") })
+		}
+		if ours && (n == 0 || s.Fields["index"] != found.Fields["index"]) {
+			found, n = s, n+1
+		}
+	}
+	return found, n == 1
+}
+
+// named says whose session it is and since when: what must be the same at the moment of
+// the run, for an index is used again.
+func named(s facts.Session) string {
+	who := s.Name
+	if u := s.Fields["username"]; u != "" && u != who {
+		who += ", user " + u
+	}
+	return fmt.Sprintf("%.40s %.100s, logged in %.60s", s.Type, who, s.Fields["login time"])
+}
+
+// hasSession tells whether the session with a peer still has the index.
+func hasSession(d *facts.Device, peer netip.Addr, networks []netip.Prefix, index, who string) bool {
+	s, ok := sessionOf(d, peer, networks)
+	return ok && s.Fields["index"] == index && named(s) == who
 }
 
 // masked writes a network as IOS writes it in a flow: 10.20.0.0/255.255.0.0.
@@ -356,14 +452,18 @@ func ipsecOf(d *facts.Device, peer netip.Addr) []facts.IPsecSA {
 }
 
 // drops says what a command takes away now: SAs by their SPIs, what they carried, users.
-func drops(d *facts.Device, peer netip.Addr, c ProposedCommand) string {
+func drops(d *facts.Device, peer netip.Addr, networks []netip.Prefix, c ProposedCommand) string {
 	ike, ipsec := ikeOf(d, peer), ipsecOf(d, peer)
+	index := c.Parameters["index"]
+	if index != "" { // one session of several
+		ipsec = slices.DeleteFunc(ipsec, func(sa facts.IPsecSA) bool { return !slices.Contains(networks, sa.RemoteID.Prefix) })
+	}
 	phase1 := c.Kind != report.ClearIPsecSA
 	phase2 := c.Kind != report.ClearIKESA || d.Platform != facts.IOS || c.Parameters["ike"] == "2"
 	var parts []string
 	if phase1 {
 		n := len(ids(ike))
-		if usesConnID(c) {
+		if namesOne(c) {
 			n = min(n, 1)
 		}
 		parts = append(parts, count(n, "IKE SA"))
@@ -392,6 +492,9 @@ func drops(d *facts.Device, peer netip.Addr, c ProposedCommand) string {
 		parts = append(parts, s)
 	}
 	s := c.Device + ": " + strings.Join(parts, " and ") + " with " + peer.String()
+	if index != "" {
+		s += ", of the session with index " + index + " only (" + c.Parameters["session"] + ")"
+	}
 	switch {
 	case !phase2 && len(ipsec) > 0:
 		s += "; its IPsec SAs stay until they expire"
@@ -402,7 +505,7 @@ func drops(d *facts.Device, peer netip.Addr, c ProposedCommand) string {
 		s += fmt.Sprintf("; so far %d packets out, %d in", out, in)
 		var tx, rx int64
 		for _, v := range d.Sessions {
-			if v.Peer == peer {
+			if v.Peer == peer && (index == "" || v.Fields["index"] == index) {
 				tx, rx = tx+max(v.BytesTx, 0), rx+max(v.BytesRx, 0)
 			}
 		}

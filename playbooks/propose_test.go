@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vpnbot/devices/inventory"
 	"vpnbot/diag/facts"
@@ -56,7 +57,7 @@ func TestTwoPeersShareAnAddress(t *testing.T) {
 		Sessions: []facts.Session{session("10.20.0.0/255.255.0.0", "1001"), session("10.30.0.0/255.255.0.0", "1002")}}
 	for tunnel, id := range map[string]string{"one": "1001", "two": "1002"} {
 		params := map[string]string{"peer": peer.String(), "ike": "1", "conn_id": "1001"}
-		if err := twoPeers(t, inventory.CiscoIOS).on(t, tunnel).alone(router, 0, report.ClearIKESA, params); err != nil || params["conn_id"] != id {
+		if _, err := twoPeers(t, inventory.CiscoIOS).on(t, tunnel).alone(router, 0, report.ClearIKESA, params); err != nil || params["conn_id"] != id {
 			t.Errorf("%s: connection id %s, want %s (%v)", tunnel, params["conn_id"], id, err)
 		}
 	}
@@ -67,7 +68,7 @@ func TestTwoPeersShareAnAddress(t *testing.T) {
 		params             map[string]string
 		want               string
 	}{
-		{"an ASA clears by address only", "one", report.ClearIKESA, asa, map[string]string{"ike": "1"}, "one and two share the peer address 203.0.113.9"},
+		{"an ASA whose sessions were not read", "one", report.ClearIKESA, asa, map[string]string{"ike": "1"}, "one and two share the peer address 203.0.113.9"},
 		{"IPsec SAs by address", "one", report.ClearIPsecSA, router, nil, "share the peer address"},
 		{"IKEv2 by address", "one", report.ClearIKESA, router, map[string]string{"ike": "2"}, "share the peer address"},
 		{"sessions do not say which is which", "one", report.ClearIKESA, &facts.Device{Name: "hq", Platform: facts.IOS, IKE: router.IKE}, map[string]string{"ike": "1", "conn_id": "1001"}, "share the peer address"},
@@ -78,7 +79,7 @@ func TestTwoPeersShareAnAddress(t *testing.T) {
 			IKE: []facts.IKESA{{Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE"}, {Version: 1, Remote: netip.MustParseAddr("203.0.113.77"), State: "MM_ACTIVE_REKEY", Rekey: true}}}, map[string]string{"ike": "1"}, ""},
 	} {
 		platform := map[facts.Platform]inventory.Platform{facts.ASA: inventory.CiscoASA, facts.IOS: inventory.CiscoIOS}[c.d.Platform]
-		err := twoPeers(t, platform).on(t, c.tunnel).alone(c.d, 0, c.kind, c.params)
+		_, err := twoPeers(t, platform).on(t, c.tunnel).alone(c.d, 0, c.kind, c.params)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -97,7 +98,7 @@ func TestTunnelIDIsNoConnectionID(t *testing.T) {
 		t.Error("an IKEv2 tunnel id passes as the peer's IKEv1 connection id, or a real one does not")
 	}
 	params := map[string]string{"peer": peer.String(), "ike": "1"}
-	if err := twoPeers(t, inventory.CiscoIOS).on(t, "one").alone(router, 0, report.ClearIKESA, params); err == nil || params["conn_id"] != "" {
+	if _, err := twoPeers(t, inventory.CiscoIOS).on(t, "one").alone(router, 0, report.ClearIKESA, params); err == nil || params["conn_id"] != "" {
 		t.Errorf("proposed to clear connection %s, another peer's (%v)", params["conn_id"], err)
 	}
 }
@@ -134,7 +135,7 @@ func TestDrops(t *testing.T) {
 		{"users", ProposedCommand{Device: "hq", Kind: report.ClearSession, Line: "vpn-sessiondb logoff ipaddress 203.0.113.9 noconfirm"}, d(facts.ASA, sa(1, "ann"), sa(2, "ben"), sa(3, "ann")),
 			"2 users must dial again"},
 	} {
-		if got := drops(c.d, peer, c.c); !strings.Contains(got, c.want) {
+		if got := drops(c.d, peer, nil, c.c); !strings.Contains(got, c.want) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
@@ -153,6 +154,95 @@ func TestBackup(t *testing.T) {
 	} {
 		if got := twoPeers(t, inventory.CiscoASA).on(t, "three").backup(&facts.Set{Devices: []*facts.Device{c.d}}); !strings.Contains(got, c.want) {
 			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// On an ASA the session of a tunnel among several behind one address is told by its
+// networks and named by its index; at the moment of the run it must be the same session.
+func TestSessionByIndex(t *testing.T) {
+	peer := netip.MustParseAddr("203.0.113.9")
+	session := func(index, net, user, login string) facts.Session {
+		return facts.Session{Type: "LAN-to-LAN", Peer: peer, Name: "203.0.113.9", Fields: map[string]string{"index": index, "ipsec remote addr": net + "/0/0", "username": user, "login time": login}}
+	}
+	const one, two, at = "10.20.0.0/255.255.0.0", "10.30.0.0/255.255.0.0", "08:12:44 UTC Mon Jul 3 2017"
+	device := func(s ...facts.Session) *facts.Device {
+		return &facts.Device{Name: "hq", Platform: facts.ASA, Sessions: s, IKE: []facts.IKESA{{Version: 1, Remote: peer, State: "MM_ACTIVE"}, {Version: 1, Remote: peer, State: "MM_ACTIVE"}}}
+	}
+	x := twoPeers(t, inventory.CiscoASA).on(t, "two")
+	params := map[string]string{"peer": peer.String(), "ike": "1"}
+	kind, err := x.alone(device(session("41", one, "", at), session("57", two, "", at)), 0, report.ClearIKESA, params)
+	if err != nil || kind != report.ClearSession || params["index"] != "57" || !strings.Contains(params["session"], at) {
+		t.Fatalf("%s %v %v", kind, params, err)
+	}
+	for name, c := range map[string]struct {
+		s    []facts.Session
+		same bool
+	}{
+		"the same":             {[]facts.Session{session("41", one, "", at), session("57", two, "", at)}, true},
+		"read twice":           {[]facts.Session{session("57", two, "", at), session("57", two, "", at)}, true},
+		"another index":        {[]facts.Session{session("58", two, "", at)}, false},
+		"another site has it":  {[]facts.Session{session("57", one, "", at)}, false},
+		"logged in later":      {[]facts.Session{session("57", two, "", "08:12:45 UTC Mon Jul 3 2017")}, false},
+		"another user":         {[]facts.Session{session("57", two, "mallory", at)}, false},
+		"gone":                 {nil, false},
+		"two of them":          {[]facts.Session{session("57", two, "", at), session("58", two, "", at)}, false},
+		"no time of its login": {[]facts.Session{session("57", two, "", "")}, false},
+	} {
+		if hasSession(device(c.s...), peer, x.query(0).Networks, "57", params["session"]) != c.same {
+			t.Errorf("%s: same session: %v", name, !c.same)
+		}
+	}
+	if _, err := x.alone(device(session("57", two, "", at), session("58", two, "", at)), 0, report.ClearIKESA, map[string]string{}); err == nil {
+		t.Error("one of two sessions of the same networks was chosen")
+	}
+}
+
+// A peer's SA in another VRF of the router is not this tunnel's, also when this tunnel has none.
+func TestOtherVRF(t *testing.T) {
+	peer := netip.MustParseAddr("203.0.113.77")
+	s := facts.Session{Peer: peer, Fields: map[string]string{"connid": "1001", "fvrf": "RED", "flow": "permit ip 10.1.0.0/255.255.0.0 10.40.0.0/255.255.0.0"}}
+	d := &facts.Device{Name: "hq", Platform: facts.IOS, Sessions: []facts.Session{s}, IKE: []facts.IKESA{{Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1001"}}}
+	x := twoPeers(t, inventory.CiscoIOS).on(t, "three")
+	for _, kind := range []string{report.ClearIKESA, report.ClearIPsecSA, report.ClearSession} {
+		params := map[string]string{"peer": peer.String(), "ike": "1", "conn_id": "1001"}
+		if _, err := x.alone(d, 0, kind, params); err == nil || !strings.Contains(err.Error(), "several VRFs") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	own := facts.Session{Peer: peer, Fields: map[string]string{"connid": "1002", "fvrf": "(none)", "flow": s.Fields["flow"]}}
+	d.Sessions, d.IKE = append(d.Sessions, own), append(d.IKE, facts.IKESA{Version: 1, Remote: peer, State: "QM_IDLE", ConnID: "1002"})
+	params := map[string]string{"peer": peer.String(), "ike": "1", "conn_id": "1001"}
+	if _, err := x.alone(d, 0, report.ClearIKESA, params); err != nil || params["conn_id"] != "1002" {
+		t.Errorf("connection %s, %v", params["conn_id"], err)
+	}
+	if _, err := x.alone(d, 0, report.ClearIPsecSA, params); err != nil {
+		t.Errorf("the line names the VRF: %v", err)
+	}
+	if _, err := x.alone(d, 0, report.ClearSession, params); err == nil {
+		t.Error("a session is cleared in every VRF")
+	}
+}
+
+// Whether a log line is from after a moment, when the device's clock is an hour ahead and
+// in a zone of its own.
+func TestAfter(t *testing.T) {
+	now := time.Date(2026, 11, 28, 2, 0, 0, 0, time.UTC)
+	zone := time.FixedZone("ECT", -5*3600)
+	clock := &facts.Clock{Device: now.Add(time.Hour).In(zone), Read: now} // it shows 22:00
+	wall := func(h, m, s int) facts.Event {
+		return facts.Event{HasTime: true, Time: time.Date(2026, 11, 27, h, m, s, 0, time.UTC)}
+	}
+	since := now.Add(-time.Minute) // 21:59 on the device
+	for _, c := range []struct {
+		e     facts.Event
+		clock *facts.Clock
+		want  bool
+	}{{wall(21, 58, 59), clock, false}, {wall(21, 59, 1), clock, true}, {wall(21, 59, 1), nil, false},
+		{facts.Event{HasTime: true, Time: time.Date(0, 11, 27, 21, 59, 1, 0, time.UTC)}, clock, true}, {facts.Event{HasTime: true, Time: time.Date(0, 11, 27, 21, 58, 0, 0, time.UTC)}, clock, false},
+		{facts.Event{HasTime: true, Time: time.Date(0, 12, 30, 1, 0, 0, 0, time.UTC)}, clock, false}, {facts.Event{}, clock, false}} {
+		if got := after(c.e, c.clock, since); got != c.want {
+			t.Errorf("%v: %v", c.e.Time, got)
 		}
 	}
 }

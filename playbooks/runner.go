@@ -82,7 +82,8 @@ type run struct {
 	diag    diag.Result
 	result  *Result
 
-	repaired string // of a repair: the finding it was for
+	repaired string    // of a repair: the finding it was for
+	since    time.Time // log lines from before it are left out: a repair has changed what they speak of
 }
 
 // capture is what one end's capture brought home.
@@ -418,6 +419,7 @@ func (x *run) read(ctx context.Context, end int, names []string) ([]devices.Outp
 	if err != nil {
 		return nil, err
 	}
+	pools := slices.Contains(names, "pools")
 	names = append([]string{"clock"}, slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "clock" })...)
 	var cmds []command.Command
 	for _, n := range names {
@@ -427,8 +429,40 @@ func (x *run) read(ctx context.Context, end int, names []string) ([]devices.Outp
 		}
 		cmds = append(cmds, cs...)
 	}
-	return x.opt.Fleet.Run(ctx, e.Device, x.red.Text, cmds...)
+	outs, err := x.opt.Fleet.Run(ctx, e.Device, x.red.Text, cmds...)
+	if err != nil || !pools || dev.Platform != inventory.CiscoASA {
+		return outs, err
+	}
+	// An ASA shows the use of a pool by its name, which its configuration has just told.
+	d := find(x.factsOf(outs), e.Device)
+	if d == nil || d.Config == nil {
+		return outs, nil
+	}
+	q := x.query(end)
+	for _, p := range d.Config.Pools {
+		if !slices.Contains(q.Pools, p.Name) && len(q.Pools) < maxPools {
+			if _, err := command.Evidence(target, "pools", command.Query{Pools: []string{p.Name}}); err != nil {
+				continue // a name that is no plain word
+			}
+			q.Pools = append(q.Pools, p.Name)
+		}
+	}
+	if len(q.Pools) == 0 {
+		return outs, nil
+	}
+	more, err := command.Evidence(target, "pools", q)
+	if err != nil {
+		return outs, err
+	}
+	more = slices.DeleteFunc(more, func(c command.Command) bool {
+		return slices.ContainsFunc(cmds, func(o command.Command) bool { return o.Line() == c.Line() })
+	})
+	use, err := x.opt.Fleet.Run(ctx, e.Device, x.red.Text, more...)
+	return append(outs, use...), err
 }
+
+// maxPools bounds how many pools of one device are asked for.
+const maxPools = 16
 
 // query narrows evidence to the tunnel.
 func (x *run) query(end int) command.Query {

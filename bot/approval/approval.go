@@ -9,6 +9,9 @@
 //	   ├─ superseded
 //	   └─ withdrawn (requester)
 //
+// A running one whose process stops becomes unknown, or, when the devices' answers to all
+// commands are written down, stays running until another process has verified it.
+//
 // docs/safety.md says which promises rest on it and how they are tested.
 package approval
 

@@ -58,7 +58,7 @@ func (s *Store) Claim(ctx context.Context, proposal, device string, sum [32]byte
 			refused = approval.Refuse("four-eyes", "The approver is not another person than the requester.")
 		case sumOf(p.Commands) != p.Sum:
 			refused = approval.Refuse("command", "The proposal's commands are not those that were approved.")
-		case n < 0:
+		case n < 0 || p.Accepted != nil:
 			refused = approval.Refuse("command", "All its commands were sent already.")
 		case cs[n].device != device || cs[n].sum != want:
 			refused = approval.Refuse("command", "The next approved command is another one, or for another device.")

@@ -226,6 +226,46 @@ func TestGate(t *testing.T) {
 			state(s, "q", approval.Superseded)
 			state(s, "p", approval.Proposed)
 		}},
+		{"what the devices took is not unknown when its process dies, and is never sent again", nil, func(s story) {
+			if err := s.Propose(ctx, proposal("q", "t", "hq-asa: "+clear1, "lima-rtr: "+clear2)); err != nil {
+				s.t.Fatal(err)
+			}
+			want(s, s.Approve(ctx, "q", "U0OTHER", "test"), "")
+			take(s)
+			said := playbooks.Outcome{State: "succeeded", Commands: []playbooks.CommandState{{Device: "hq-asa", Line: clear1, State: "succeeded"}, {Device: "lima-rtr", Line: clear2, State: "not sent"}}}
+			want(s, s.Accepted(ctx, "q", said), "state") // nothing was claimed
+			want(s, s.Claim(ctx, "q", "hq-asa", sum(clear1)), "")
+			want(s, s.Accepted(ctx, "q", said), "")
+			want(s, s.Claim(ctx, "q", "lima-rtr", sum(clear2)), "command") // it was gone already
+			if p, err := s.TakeAccepted(ctx); p != nil || err != nil {
+				s.t.Errorf("taken from the living: %v, %v", p, err)
+			}
+			if _, err := s.db.Exec(`UPDATE proposals SET owner = 'dead' WHERE id = 'q'`); err != nil {
+				s.t.Fatal(err)
+			}
+			if _, err := s.db.Exec(`INSERT INTO instances (id, started_at) VALUES ('dead', 1)`); err != nil {
+				s.t.Fatal(err)
+			}
+			if lost, err := s.Recover(ctx); len(lost) != 0 || err != nil {
+				s.t.Errorf("%v became unknown, %v", lost, err)
+			}
+			state(s, "q", approval.Running)
+			p, err := s.TakeAccepted(ctx)
+			if err != nil || p == nil || p.ID != "q" || p.Accepted == nil || len(p.Accepted.Commands) != 2 {
+				s.t.Fatalf("%+v, %v", p, err)
+			}
+			want(s, s.Claim(ctx, "q", "lima-rtr", sum(clear2)), "command")
+			p.Accepted.Verified = "helped"
+			if end, err := s.Finish(ctx, "q", *p.Accepted); err != nil || end.State != approval.Succeeded || end.Outcome.Verified != "helped" {
+				s.t.Errorf("%+v, %v", end, err)
+			}
+			if at, err := s.LastRepair(ctx, "t"); err != nil || at.IsZero() {
+				s.t.Errorf("last repair %v, %v", at, err)
+			}
+			if at, err := s.LastRepair(ctx, "another"); err != nil || !at.IsZero() {
+				s.t.Errorf("last repair of another %v, %v", at, err)
+			}
+		}},
 		{"a look at the devices after unknown is owed until it is written down", nil, func(s story) {
 			want(s, s.Approve(ctx, "p", "U0OTHER", "test"), "")
 			take(s)

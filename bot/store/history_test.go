@@ -103,6 +103,22 @@ func TestHistories(t *testing.T) {
 				if taken[id] == s {
 					s.Finish(ctx, id, playbooks.Outcome{State: rapid.SampledFrom([]string{"succeeded", "failed", "unknown", "superseded", "nonsense"}).Draw(t, "end")})
 				}
+			case "accepted":
+				id := pick()
+				if taken[id] == s {
+					s.Accepted(ctx, id, playbooks.Outcome{State: "succeeded", Commands: []playbooks.CommandState{{Device: "hq-asa", Line: clear1, State: "succeeded"}}})
+				}
+			case "look":
+				p, err := s.TakeAccepted(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if p != nil {
+					if written[p.ID] != 1 {
+						t.Fatal("a verification of what was not sent")
+					}
+					taken[p.ID] = s
+				}
 			case "crash":
 				s.Close() // the kernel takes the lock; nothing else is tidied
 				procs[i] = open()
@@ -154,6 +170,18 @@ func TestHistories(t *testing.T) {
 		procs = []*Store{open()}
 		if _, err := procs[0].Recover(ctx); err != nil {
 			t.Fatal(err)
+		}
+		for {
+			p, err := procs[0].TakeAccepted(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p == nil {
+				break
+			}
+			if end, err := procs[0].Finish(ctx, p.ID, *p.Accepted); err != nil || end.State != approval.Succeeded || written[p.ID] != 1 {
+				t.Fatalf("%s, which was accepted, ends as %s, %v", p.ID, end.State, err)
+			}
 		}
 		clk.advance(48 * time.Hour)
 		if err := procs[0].Expire(ctx); err != nil {

@@ -23,8 +23,9 @@ type Proposal struct {
 	Approver string
 	Reason   string // why rejected, expired, superseded …
 	Outcome  playbooks.Outcome
-	Sum      string // over all commands
-	Owner    string // the process that runs it
+	Sum      string             // over all commands
+	Owner    string             // the process that runs it
+	Accepted *playbooks.Outcome // while it runs: the devices took all commands
 
 	ApprovedAt, StartedAt, EndedAt, ChangedAt time.Time
 	Drawn                                     time.Time // ChangedAt of what its card shows
@@ -358,6 +359,85 @@ func (s *Store) TakeApproved(ctx context.Context) (*Proposal, error) {
 	return taken, err
 }
 
+// Accepted writes down that the devices took all commands of a running proposal, before
+// its verification begins.
+func (s *Store) Accepted(ctx context.Context, id string, o playbooks.Outcome) error {
+	return s.tx(ctx, func(t *tx) error {
+		p, err := t.proposal(id)
+		if err != nil {
+			return err
+		}
+		if p.State != approval.Running || p.Owner != s.instance {
+			return approval.Refuse("state", "It is %s, or another process runs it.", p.State)
+		}
+		states, err := t.commandStates(id)
+		if err != nil {
+			return err
+		}
+		var lines []map[string]string
+		for n, c := range states {
+			if n >= len(o.Commands) || o.Commands[n].Device != c.device || o.Commands[n].Line != c.line {
+				return fmt.Errorf("store: command %d of proposal %s is not the one that was run", n+1, id)
+			}
+			said := o.Commands[n]
+			if c.state == approval.CommandRunning {
+				if said.State != string(approval.CommandSucceeded) {
+					return fmt.Errorf("store: command %d of proposal %s was sent and is said to be %q", n+1, id, said.State)
+				}
+				if err := t.exec(`UPDATE commands SET state = ?, output = ?, output_sum = ? WHERE proposal = ? AND n = ?`, said.State, said.Output, said.SHA256Output, id, n); err != nil {
+					return err
+				}
+			}
+			lines = append(lines, map[string]string{"device": c.device, "line": c.line, "state": said.State, "output_sha256": said.SHA256Output})
+		}
+		body, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(`UPDATE proposals SET accepted = ? WHERE id = ?`, string(body), id); err != nil {
+			return err
+		}
+		return t.audit("vpnbot", "proposal.accepted", id, map[string]any{"commands": lines})
+	})
+}
+
+// TakeAccepted gives this process one running proposal whose commands the devices took and
+// whose process stopped, to take up its verification; nil when there is none.
+func (s *Store) TakeAccepted(ctx context.Context) (*Proposal, error) {
+	const where = `state = 'running' AND accepted <> '' AND owner = ''`
+	var n int
+	if err := s.row(ctx, `SELECT count(*) FROM proposals WHERE `+where).Scan(&n); err != nil || n == 0 {
+		return nil, err
+	}
+	var taken *Proposal
+	err := s.tx(ctx, func(t *tx) error {
+		ids, err := t.ids(`SELECT id FROM proposals WHERE ` + where + ` ORDER BY started_at LIMIT 1`)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if n, err := t.count(`UPDATE proposals SET owner = ? WHERE id = ? AND `+where, s.instance, ids[0]); err != nil || n != 1 {
+			return err
+		}
+		p, err := t.proposal(ids[0])
+		if err != nil {
+			return err
+		}
+		taken = &p
+		return t.audit("vpnbot", "verification.taken", p.ID, map[string]any{"instance": s.instance})
+	})
+	return taken, err
+}
+
+// LastRepair is when a command of a repair of the tunnel was claimed last; zero for never.
+func (s *Store) LastRepair(ctx context.Context, tunnel string) (time.Time, error) {
+	var t int64
+	err := s.row(ctx, `SELECT coalesce(max(c.claimed_at), 0) FROM commands c JOIN proposals p ON p.id = c.proposal WHERE p.tunnel = ?`, tunnel).Scan(&t)
+	if err != nil || t == 0 {
+		return time.Time{}, err
+	}
+	return at(t), nil
+}
+
 // Finish writes down how a run ended. It never contradicts what the gate saw: a run none
 // of whose commands was claimed cannot have succeeded or failed on a device, and one that
 // was already called unknown stays so.
@@ -445,7 +525,7 @@ func (s *Store) Finish(ctx context.Context, id string, o playbooks.Outcome) (Pro
 }
 
 // Recover gives up what dead processes held: running proposals become unknown, their
-// running commands too; requests and runs can be taken again. It returns the proposals
+// running commands too, unless the devices had taken all commands (TakeAccepted); requests and runs can be taken again. It returns the proposals
 // that became unknown.
 func (s *Store) Recover(ctx context.Context) ([]string, error) {
 	if err := s.register(ctx); err != nil {
@@ -477,7 +557,21 @@ func (s *Store) Recover(ctx context.Context) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			for _, p := range lost {
+			for i := 0; i < len(lost); i++ {
+				p := lost[i]
+				// What the devices answered is known: only the verification was cut short.
+				n, err := t.count(`UPDATE proposals SET owner = '' WHERE id = ? AND accepted <> ''`, p)
+				if err != nil {
+					return err
+				}
+				if n > 0 {
+					if err := t.audit("vpnbot", "verification.orphaned", p, map[string]any{"instance": id}); err != nil {
+						return err
+					}
+					lost = slices.Delete(lost, i, i+1)
+					i--
+					continue
+				}
 				if err := t.exec(`UPDATE commands SET state = ? WHERE proposal = ? AND state = ?`, string(approval.CommandUnknown), p, string(approval.CommandRunning)); err != nil {
 					return err
 				}
@@ -505,13 +599,13 @@ func (s *Store) Recover(ctx context.Context) ([]string, error) {
 	return unknown, nil
 }
 
-const proposalColumns = `id, run, tunnel, requester, state, sum, body, joined, approver, reason, outcome, owner, created_at, expires_at, approved_at, started_at, ended_at, changed_at, drawn`
+const proposalColumns = `id, run, tunnel, requester, state, sum, body, joined, approver, reason, outcome, accepted, owner, created_at, expires_at, approved_at, started_at, ended_at, changed_at, drawn`
 
 func scanProposal(scan func(...any) error) (Proposal, error) {
 	var p Proposal
-	var id, run, tunnel, requester, state, body, joined, outcome string
+	var id, run, tunnel, requester, state, body, joined, outcome, accepted string
 	var created, expires, approved, started, ended, changed, drawn int64
-	if err := scan(&id, &run, &tunnel, &requester, &state, &p.Sum, &body, &joined, &p.Approver, &p.Reason, &outcome, &p.Owner, &created, &expires, &approved, &started, &ended, &changed, &drawn); err != nil {
+	if err := scan(&id, &run, &tunnel, &requester, &state, &p.Sum, &body, &joined, &p.Approver, &p.Reason, &outcome, &accepted, &p.Owner, &created, &expires, &approved, &started, &ended, &changed, &drawn); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
 			return p, fmt.Errorf("proposal: %w", ErrNotFound)
 		}
@@ -522,6 +616,12 @@ func scanProposal(scan func(...any) error) (Proposal, error) {
 	}
 	if outcome != "" {
 		if err := json.Unmarshal([]byte(outcome), &p.Outcome); err != nil {
+			return p, fmt.Errorf("store: proposal %s: %w", id, err)
+		}
+	}
+	if accepted != "" {
+		p.Accepted = new(playbooks.Outcome)
+		if err := json.Unmarshal([]byte(accepted), p.Accepted); err != nil {
 			return p, fmt.Errorf("store: proposal %s: %w", id, err)
 		}
 	}

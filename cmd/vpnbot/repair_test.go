@@ -159,14 +159,20 @@ func TestOutcomes(t *testing.T) {
 	})
 	t.Run("did not help", func(t *testing.T) {
 		t.Parallel()
-		p := newPlant(t, "london-lima", quick)
+		p := newPlant(t, "london-lima", map[string]string{"clear-sa": fmt.Sprintf(bounce, "3s")})
 		q := p.propose("diagnose", "london-lima")
 		p.approve(q.ID)
 		out, end := p.execute(q, func(u playbooks.Update) {
 			if u.Step == "verify" && u.Note == "" {
 				// It negotiates again and is stuck, and the headend says why.
 				p.lab.SetTunnel("london-lima", emulator.Stuck)
-				p.lab.Device("hq-asa").Log("%ASA-6-713905: Group = 203.0.113.26, IP = 203.0.113.26, WARNING, had problems decrypting packet, probably due to mismatched pre-shared key.  Aborting")
+				for began := time.Now().Unix(); time.Now().Unix() == began; { // its log counts in seconds
+					time.Sleep(10 * time.Millisecond)
+				}
+				for range 3 {
+					p.lab.Device("hq-asa").Log("%ASA-6-713905: Group = 203.0.113.26, IP = 203.0.113.26, WARNING, had problems decrypting packet, probably due to mismatched pre-shared key.  Aborting")
+					p.lab.Device("hq-asa").Log("%ASA-4-713903: Group = 203.0.113.26, IP = 203.0.113.26, Received encrypted Oakley Main Mode packet with invalid payloads, MessID = 0")
+				}
 			}
 		})
 		if end.State != "succeeded" || out.Verified != "not-helped" || out.Next == "" {
@@ -270,6 +276,70 @@ func TestOutcomes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("one of two behind an address", func(t *testing.T) {
+		t.Parallel()
+		p := newPlant(t, "corners", map[string]string{"clear-sa": fmt.Sprintf(bounce, "20s")})
+		q := p.propose("clear-sa", "edge-south")
+		var index int
+		if _, err := fmt.Sscanf(q.Commands[0].Line, "vpn-sessiondb logoff index %d noconfirm", &index); err != nil || len(q.Commands) != 1 || !strings.Contains(q.Impact, "1 IKE SA and 1 IPsec SA (inbound SPI 0x") || !strings.Contains(q.Impact, fmt.Sprintf("the session with index %d only (LAN-to-LAN 203.0.113.66, logged in ", index)) {
+			t.Fatalf("proposed %+v: %s", q.Commands, q.Impact)
+		}
+		p.approve(q.ID)
+		out, end := p.execute(q, func(u playbooks.Update) {
+			if u.Step == "verify" && u.Note == "" {
+				p.jump(5 * time.Second)
+			}
+		})
+		if end.State != "succeeded" || out.Verified != "helped" || p.clears("edge-asa") != 1 {
+			t.Errorf("%s, %s: %s; %d clears", end.State, out.Verified, end.Reason, p.clears("edge-asa"))
+		}
+		// The other site's SAs are those of before.
+		kept := 0
+		for _, w := range strings.Fields(out.Before) {
+			if w = strings.Trim(w, ","); len(w) == 8 && strings.Contains(out.After, w) {
+				kept++
+			}
+		}
+		if kept != 2 {
+			t.Errorf("%d SPIs of before are there after:\n%s\n%s", kept, out.Before, out.After)
+		}
+	})
+	t.Run("IOS with IKEv2 stuck and then up", func(t *testing.T) {
+		t.Parallel()
+		p := newPlant(t, "corners", map[string]string{"clear-sa": fmt.Sprintf(bounce, "8s")})
+		for i, line := range []string{"clear crypto ikev2 sa remote 198.51.100.77", "clear crypto session remote 198.51.100.77"} {
+			q := p.propose("clear-sa", "core-east")
+			if len(q.Commands) != 1 || q.Commands[0].Line != line {
+				t.Fatalf("proposed %+v: %s", q.Commands, q.Summary)
+			}
+			p.approve(q.ID)
+			out, end := p.execute(q, func(u playbooks.Update) {
+				if u.Step == "verify" && u.Note == "" {
+					p.lab.RestoreSA("core-east")
+				}
+			})
+			if end.State != "succeeded" || out.Verified != "helped" || p.clears("core-rtr") != i+1 {
+				t.Errorf("%s, %s: %s; %d clears", end.State, out.Verified, end.Reason, p.clears("core-rtr"))
+			}
+			if !strings.Contains(out.Before, []string{"IN-NEG", "READY"}[i]) || !strings.Contains(out.After, "READY") {
+				t.Errorf("before %q, after %q", out.Before, out.After)
+			}
+		}
+	})
+	t.Run("the next candidate does not rest on what was before", func(t *testing.T) {
+		t.Parallel()
+		p := newPlant(t, "london-oslo", quick)
+		for range 3 {
+			p.lab.Device("hq-asa").Log("%ASA-6-713905: Group = 203.0.113.34, IP = 203.0.113.34, WARNING, had problems decrypting packet, probably due to mismatched pre-shared key.  Aborting")
+		}
+		q := p.propose("clear-sa", "london-oslo")
+		p.approve(q.ID)
+		p.lab.Leads("london-oslo", emulator.Stuck)
+		out, _ := p.execute(q, nil)
+		if out.Verified != "not-helped" || strings.Contains(out.Next, "re-shared") && !strings.Contains(out.Next, "of the diagnosis before") {
+			t.Errorf("%s, next %q", out.Verified, out.Next)
+		}
+	})
 	t.Run("own playbook", func(t *testing.T) {
 		t.Parallel()
 		p := newPlant(t, "london-oslo", map[string]string{"bounce": fmt.Sprintf(bounce, "300ms")})
@@ -288,4 +358,49 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("%s after %s: the verification is not the playbook's", out.Verified, time.Since(began))
 		}
 	})
+}
+
+// A capture with wake: the probe is sent while both ends capture, before the first of the
+// captures is stopped.
+func TestWakeWhileCapturing(t *testing.T) {
+	p := newPlant(t, "london-oslo", nil)
+	res, err := p.rooms.runner.Run(t.Context(), playbooks.Request{Run: newID(), Playbook: "capture-both-ends", Tunnel: "london-oslo", By: "cli", Capture: playbooks.CaptureForce, Duration: 200 * time.Millisecond}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(device, prefix string) (first, last time.Time) {
+		for _, l := range p.lab.Device(device).Executed() {
+			if strings.HasPrefix(l.Command, prefix) {
+				if first.IsZero() {
+					first = l.At
+				}
+				last = l.At
+			}
+		}
+		return first, last
+	}
+	ping, _ := at("hq-asa", "ping ")
+	if ping.IsZero() {
+		t.Fatalf("no probe was sent: %+v", res.Steps)
+	}
+	for _, d := range []string{"hq-asa", "oslo-asa"} {
+		_, started := at(d, "capture ")
+		stopped, _ := at(d, "no capture ")
+		if started.IsZero() || stopped.IsZero() || ping.Before(started) || ping.After(stopped) {
+			t.Errorf("%s: capture from %v to %v, probe at %v", d, started, stopped, ping)
+		}
+	}
+}
+
+// An ASA's pools are asked for by the names that its configuration has just told.
+func TestPoolsByName(t *testing.T) {
+	p := newPlant(t, "corners", map[string]string{"pools": "about: reads pools\nsteps:\n  - {id: read, kind: collect, with: {evidence: [pools]}}\n"})
+	if _, err := p.rooms.runner.Run(t.Context(), playbooks.Request{Run: newID(), Playbook: "pools", Tunnel: "edge-north", By: "cli"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []string{"show running-config ip local pool", "show ip local pool VPN-POOL", "show ip local pool OLD_POOL"} {
+		if n := p.lab.Device("edge-asa").Count(c); n != 1 {
+			t.Errorf("%s was sent %d times", c, n)
+		}
+	}
 }

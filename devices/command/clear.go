@@ -20,6 +20,7 @@ type ClearParams struct {
 	Peer   netip.Addr
 	IKE    int    // 1 or 2; 0 is 1
 	ConnID uint32 // IOS, IKEv1: the SA's connection id, read in the same session from a row of that peer
+	Index  uint32 // ASA: of the one session among several with that peer, read in the same session from a row of that peer
 }
 
 // Clear makes the one targeted clear of a kind: clear-ike-sa, clear-ipsec-sa or
@@ -37,6 +38,9 @@ func Clear(t Target, kind string, p ClearParams) (Command, error) {
 	}
 	if p.IKE != 1 && p.IKE != 2 {
 		return Command{}, fmt.Errorf("%s: IKE version %d: write 1 or 2", kind, p.IKE)
+	}
+	if p.Index != 0 && (!t.asa() || kind != kindSession) {
+		return Command{}, fmt.Errorf("%s: only an ASA's session has an index", kind)
 	}
 	line := ""
 	switch kind {
@@ -69,7 +73,9 @@ func Clear(t Target, kind string, p ClearParams) (Command, error) {
 			line = "clear crypto sa peer " + peer
 		}
 	case kindSession:
-		if t.asa() {
+		if t.asa() && p.Index != 0 {
+			line = "vpn-sessiondb logoff index " + strconv.FormatUint(uint64(p.Index), 10) + " noconfirm"
+		} else if t.asa() {
 			line = "vpn-sessiondb logoff ipaddress " + peer + " noconfirm"
 		} else {
 			line = "clear crypto session remote " + peer
@@ -81,7 +87,8 @@ func Clear(t Target, kind string, p ClearParams) (Command, error) {
 }
 
 // FromProposal makes the typed command of an approved action again, from its kind and
-// parameters (peer, conn_id, ike). peers are the addresses that the inventory knows for
+// parameters (peer, conn_id, ike, index;
+// session says whose index it is, for the caller that compares it). peers are the addresses that the inventory knows for
 // the other end of the device's tunnel: a peer that is not among them is refused, so no
 // address from a device's text can become a command.
 func FromProposal(t Target, kind string, parameters map[string]string, peers ...netip.Addr) (Command, error) {
@@ -100,6 +107,16 @@ func FromProposal(t Target, kind string, parameters map[string]string, peers ...
 				return Command{}, fmt.Errorf("%s: %w", kind, err)
 			}
 			p.ConnID = n
+		case "index":
+			n, err := connID(v)
+			if err != nil {
+				return Command{}, fmt.Errorf("%s: %w", kind, err)
+			}
+			if parameters["session"] == "" {
+				return Command{}, fmt.Errorf("%s: index %s without its session: it may be another's by now", kind, v)
+			}
+			p.Index = n
+		case "session":
 		case "ike":
 			switch v {
 			case "1":
@@ -110,7 +127,7 @@ func FromProposal(t Target, kind string, parameters map[string]string, peers ...
 				return Command{}, fmt.Errorf("%s: ike %q: write 1 or 2", kind, v)
 			}
 		default:
-			return Command{}, fmt.Errorf("%s: parameter %q is unknown; known: peer, conn_id, ike", kind, k)
+			return Command{}, fmt.Errorf("%s: parameter %q is unknown; known: peer, conn_id, ike, index, session", kind, k)
 		}
 	}
 	if !p.Peer.IsValid() {
@@ -124,16 +141,16 @@ func FromProposal(t Target, kind string, parameters map[string]string, peers ...
 
 func connID(s string) (uint32, error) {
 	if len(s) == 0 || len(s) > 10 || s[0] == '0' {
-		return 0, fmt.Errorf("connection id %q: digits only, not 0", s)
+		return 0, fmt.Errorf("id %q: digits only, not 0", s)
 	}
 	for _, r := range s {
 		if r < '0' || r > '9' {
-			return 0, fmt.Errorf("connection id %q: digits only, not 0", s)
+			return 0, fmt.Errorf("id %q: digits only, not 0", s)
 		}
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
-		return 0, errors.New("connection id is out of range")
+		return 0, errors.New("the id is out of range")
 	}
 	return uint32(n), nil
 }

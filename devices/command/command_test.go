@@ -105,7 +105,7 @@ func everything(t testing.TB, tg Target) []made {
 	c, err = CaptureDump(tg, "VB-ab12o")
 	add("capture dump", err, c)
 	for _, kind := range []string{kindIKESA, kindIPsecSA, kindSession} {
-		for _, p := range []ClearParams{{Peer: peer}, {Peer: peer6, IKE: 2}, {Peer: peer, ConnID: 1007}} {
+		for _, p := range []ClearParams{{Peer: peer}, {Peer: peer6, IKE: 2}, {Peer: peer, ConnID: 1007}, {Peer: peer, Index: 41}} {
 			c, err := Clear(tg, kind, p)
 			if err != nil {
 				add(kind, err)
@@ -189,7 +189,7 @@ func TestGuardRefuses(t *testing.T) {
 		"clear crypto ipsec sa peer", "clear crypto sa", "clear crypto sa peer", "clear crypto session", "clear crypto session remote", "clear crypto sa counters",
 		"clear crypto ipsec sa counters", "clear isakmp sa", "clear ipsec sa", "clear xlate", "clear local-host", "clear conn", "clear capture VB-abcdo", "clear arp",
 		"clear configure all", "clear configure access-list x", "clear crypto ikev2 sa fast", "clear crypto ipsec sa map x", "clear crypto ipsec sa entry 203.0.113.10 esp 1",
-		"vpn-sessiondb logoff all", "vpn-sessiondb logoff all noconfirm", "vpn-sessiondb logoff l2l noconfirm", "vpn-sessiondb logoff ipaddress noconfirm",
+		"vpn-sessiondb logoff all", "vpn-sessiondb logoff all noconfirm", "vpn-sessiondb logoff l2l noconfirm", "vpn-sessiondb logoff ipaddress noconfirm", "vpn-sessiondb logoff index noconfirm", "vpn-sessiondb logoff index 0 noconfirm", "vpn-sessiondb logoff index all noconfirm", "vpn-sessiondb logoff index 41", "vpn-sessiondb logoff index 4 1 noconfirm",
 		"vpn-sessiondb logoff name x noconfirm", "vpn-sessiondb logoff tunnel-group x noconfirm",
 		// peers that are no one host
 		"clear crypto isakmp sa 0.0.0.0", "clear crypto isakmp sa 255.255.255.255", "clear crypto isakmp sa 224.0.0.1", "clear crypto isakmp sa 127.0.0.1",
@@ -292,6 +292,8 @@ func TestConstructorsRefuse(t *testing.T) {
 			refused(fmt.Sprintf("%s of %q", kind, s), err)
 			_, err = FromProposal(ios, kind, map[string]string{"peer": peer.String(), "conn_id": s}, peer)
 			refused(fmt.Sprintf("%s with connection id %q", kind, s), err)
+			_, err = FromProposal(asa, kind, map[string]string{"peer": peer.String(), "index": s, "session": "x"}, peer)
+			refused(fmt.Sprintf("%s with index %q", kind, s), err)
 		}
 		_, err = Clear(asa, s, ClearParams{Peer: peer})
 		refused(fmt.Sprintf("kind %q", s), err)
@@ -321,6 +323,14 @@ func TestConstructorsRefuse(t *testing.T) {
 	}
 	_, err := FromProposal(asa, kindIKESA, map[string]string{"peer": peer.String()})
 	refused("a peer although the inventory knows none", err)
+	_, err = FromProposal(asa, kindSession, map[string]string{"peer": peer.String(), "index": "41"}, peer)
+	refused("an index that is nobody's", err)
+	_, err = FromProposal(asa, kindSession, map[string]string{"index": "41", "session": "x"}, peer)
+	refused("an index without a peer", err)
+	_, err = Clear(asa, kindIKESA, ClearParams{Peer: peer, Index: 41})
+	refused("an SA by index", err)
+	_, err = Clear(ios, kindSession, ClearParams{Peer: peer, Index: 41})
+	refused("an index on IOS", err)
 	_, err = Clear(ios, kindIKESA, ClearParams{Peer: peer})
 	refused("an IKEv1 clear on IOS without a connection id", err)
 	_, err = Ping(asa, PingOptions{To: peer, Source: "inside", DF: true})
@@ -379,7 +389,8 @@ func FuzzAllowed(f *testing.F) {
 					last = words[len(words)-2]
 				}
 				a, err := netip.ParseAddr(last)
-				byID := p == inventory.CiscoIOS && len(words) == 4 && words[2] == "isakmp" && strings.Trim(last, "0123456789") == ""
+				byIndex := p == inventory.CiscoASA && len(words) == 5 && words[2] == "index" && strings.Trim(last, "0123456789") == ""
+				byID := byIndex || p == inventory.CiscoIOS && len(words) == 4 && words[2] == "isakmp" && strings.Trim(last, "0123456789") == ""
 				if !byID && (err != nil || a.IsUnspecified() || a.String() != last) {
 					t.Fatalf("%q clears without one peer", line)
 				}

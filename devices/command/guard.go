@@ -93,6 +93,7 @@ clear crypto ikev1 sa IP
 clear crypto ikev2 sa IP
 clear crypto ipsec sa peer IP
 vpn-sessiondb logoff ipaddress IP noconfirm
+vpn-sessiondb logoff index N noconfirm
 `
 
 const iosGrammar = `

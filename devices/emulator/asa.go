@@ -219,6 +219,15 @@ func asaGrammar(privileged, old bool) *grammar {
 		return ""
 	})
 	g.add("vpn-sessiondb logoff ipaddress <ip:peer> noconfirm", asaLogoff)
+	g.add("vpn-sessiondb logoff index <int:index> noconfirm", func(s *session, a args) string {
+		for _, e := range s.dev.ends {
+			e.t.settle()
+			if e.t.carries(e.i) && e.t.conn[e.i] == a.int("index", -1) && e.t.clear(e.i) {
+				return fmt.Sprintf("INFO: Session with Index = %d has been logged off\n", a.int("index", -1))
+			}
+		}
+		return "INFO: There are presently no active sessions matching the specified filter\n"
+	})
 	g.add("vpn-sessiondb logoff ipaddress <ip:peer>", func(s *session, a args) string {
 		s.asking = func(k byte) {
 			if k == '\r' || k == 'y' || k == 'Y' {

@@ -262,7 +262,7 @@ func (d *Device) asaSessions(kind string, detail bool, peer netip.Addr) string {
 		} else {
 			fmt.Fprintf(&b, "\nUsername     : %s\n", e.t.spec.User)
 		}
-		born := d.lab.now().Add(-e.age()).In(d.zone)
+		born := e.t.since.In(d.zone)
 		fmt.Fprintf(&b, "Index        : %-22d IP Addr      : %s\nProtocol     : %s\nEncryption   : %s  Hashing      : IKEv1: (1)SHA1  IPsec: (1)SHA1\n", e.t.conn[e.i], e.remote(), ip, enc)
 		fmt.Fprintf(&b, "Bytes Tx     : %-22d Bytes Rx     : %d\nLogin Time   : %s\nDuration     : %s\n", e.sizeOf(e.encaps()), e.sizeOf(e.decaps()),
 			born.Format("15:04:05 ")+d.zoneName()+born.Format(" Mon Jan 2 2006"), duration(e.age()))

@@ -23,6 +23,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -31,7 +32,7 @@ import (
 // Options of a lab.
 type Options struct {
 	Dir      string           // state: keys, certificates, secrets, known_hosts; made when missing
-	Scenario string           // "", "all" or "main": the whole network; a tunnel's name: only that one; "none": only the fleet
+	Scenario string           // "", "all" or "main": the whole network; a tunnel's name: only that one; "corners": rare things, two sites behind one address and an IKEv2 tunnel that hangs; "none": only the fleet
 	Devices  int              // extra devices of a generated fleet, each with one healthy tunnel
 	Latency  time.Duration    // added round-trip time of every SSH and HTTPS connection
 	Listen   string           // host to listen on, default 127.0.0.1; ports are chosen by the kernel
@@ -116,12 +117,16 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 }
 
 func (l *Lab) build() error {
-	sc, files, err := loadScenario("main")
+	name := "main"
+	if _, err := fs.Stat(scenarioFiles, path.Join("scenarios", l.opts.Scenario, "scenario.yaml")); err == nil {
+		name = l.opts.Scenario
+	}
+	sc, files, err := loadScenario(name)
 	if err != nil {
 		return err
 	}
 	switch l.opts.Scenario {
-	case "", "all", "main":
+	case "", "all", name:
 	case "none":
 		sc.Tunnels, sc.Devices = nil, nil
 	default:

@@ -400,15 +400,19 @@ func (d *Device) iosIKEv2(peer netip.Addr) string {
 	var b strings.Builder
 	n := 0
 	for _, e := range d.ends {
-		if e.t.spec.IKE != 2 || !e.t.carries(e.i) || peer.IsValid() && peer != e.remote() {
+		if e.t.spec.IKE != 2 || !e.t.lists(e.i) || peer.IsValid() && peer != e.remote() {
 			continue
 		}
 		n++
 		if n == 1 {
 			b.WriteString(" IPv4 Crypto IKEv2  SA \n\n")
 		}
-		fmt.Fprintf(&b, "Tunnel-id Local                 Remote                fvrf/ivrf            Status \n%-9d %-21s %-21s none/none            READY  \n      Encr: AES-CBC, keysize: 256, PRF: SHA256, Hash: SHA256, DH Grp:14, Auth sign: PSK, Auth verify: PSK\n      Life/Active Time: 86400/%d sec\n\n",
-			n, e.local().String()+"/500", e.remote().String()+"/500", int(e.age().Seconds()))
+		state := "READY"
+		if e.t.state == Stuck {
+			state = e.stuckState()
+		}
+		fmt.Fprintf(&b, "Tunnel-id Local                 Remote                fvrf/ivrf            Status \n%-9d %-21s %-21s none/none            %-6s \n      Encr: AES-CBC, keysize: 256, PRF: SHA256, Hash: SHA256, DH Grp:14, Auth sign: PSK, Auth verify: PSK\n      Life/Active Time: 86400/%d sec\n\n",
+			n, e.local().String()+"/500", e.remote().String()+"/500", state, int(e.age().Seconds()))
 	}
 	if n > 0 {
 		b.WriteString(" IPv6 Crypto IKEv2  SA \n\n")

@@ -90,6 +90,9 @@ func (o *output) session() {
 				p, _ = word(p)
 				s.Fields["port"] = p
 			}
+			if v, ok := after(rest, "fvrf: "); ok {
+				s.Fields["fvrf"], _ = word(v)
+			}
 			continue
 		}
 		switch {
