@@ -2,20 +2,15 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"vpnbot/bot/approval"
+	"vpnbot/bot/store/postgrestest"
 	"vpnbot/playbooks"
 )
 
@@ -82,78 +77,16 @@ func TestMain(m *testing.M) {
 		childMain(child)
 		return
 	}
-	stop, err := startPostgres()
+	dsn, stop, err := postgrestest.Start()
 	if err != nil {
 		postgresWhy = err.Error()
 	}
+	postgres = dsn
 	code := m.Run()
 	if stop != nil {
 		stop()
 	}
 	os.Exit(code)
-}
-
-// startPostgres runs a server of its own on loopback, for this test binary only.
-func startPostgres() (stop func(), err error) {
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if len(bins) == 0 {
-		return nil, errors.New("no /usr/lib/postgresql/*/bin")
-	}
-	bin := bins[len(bins)-1]
-	dir, err := os.MkdirTemp("", "vpnbot-pg")
-	if err != nil {
-		return nil, err
-	}
-	cred := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() == 0 { // the server refuses to run as root
-		u, err := user.Lookup("nobody")
-		if err != nil {
-			return nil, err
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return nil, err
-		}
-		cred.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	clean := func() { os.RemoveAll(dir) }
-	init := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(dir, "data"), "-A", "trust", "-U", "vpnbot", "-E", "UTF8", "--no-locale", "-N")
-	init.SysProcAttr, init.Dir = &syscall.SysProcAttr{Credential: cred.Credential}, dir
-	if out, err := init.CombinedOutput(); err != nil {
-		clean()
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		clean()
-		return nil, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	srv := exec.Command(filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir, "-c", "fsync=off", "-c", "max_connections=200")
-	srv.SysProcAttr, srv.Dir = cred, dir
-	if err := srv.Start(); err != nil {
-		clean()
-		return nil, err
-	}
-	stop = func() {
-		srv.Process.Signal(syscall.SIGINT)
-		srv.Wait()
-		clean()
-	}
-	dsn := fmt.Sprintf("postgres://vpnbot@127.0.0.1:%d/", port)
-	for range 100 {
-		s, err := Open(context.Background(), Options{DSN: dsn + "postgres", Policy: policy()})
-		if err == nil {
-			s.Close()
-			postgres = dsn
-			return stop, nil
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	stop()
-	return nil, errors.New("the server did not come up")
 }
 
 func proposal(id, tunnel string, lines ...string) playbooks.Proposal {

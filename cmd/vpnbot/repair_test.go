@@ -28,8 +28,14 @@ type plant struct {
 // jump lets time pass for the network.
 func (p *plant) jump(d time.Duration) { p.ahead.Add(int64(d)) }
 
-// newPlant starts the lab's scenario; books are files of the playbooks folder.
+// newPlant starts the lab's scenario; books are files of the playbooks folder. Its store
+// is SQLite.
 func newPlant(t *testing.T, scenario string, books map[string]string) *plant {
+	t.Helper()
+	return newPlantOn(t, "sqlite:"+filepath.Join(t.TempDir(), "bot.db"), scenario, books)
+}
+
+func newPlantOn(t *testing.T, dsn, scenario string, books map[string]string) *plant {
 	t.Helper()
 	p := &plant{t: t}
 	dir := t.TempDir()
@@ -48,8 +54,8 @@ func newPlant(t *testing.T, scenario string, books map[string]string) *plant {
 		}
 	}
 	p.path = filepath.Join(dir, "config.yaml")
-	text := lab.ConfigYAML() + fmt.Sprintf("access: {approve: [U000BORIS], four_eyes: true}\nstore: sqlite:%s\nplaybooks: {dir: %s}\ncaptures: {dir: %s}\n",
-		filepath.Join(dir, "bot.db"), filepath.Join(dir, "books"), filepath.Join(dir, "captures"))
+	text := lab.ConfigYAML() + fmt.Sprintf("access: {approve: [U000BORIS], four_eyes: true}\nstore: %q\nplaybooks: {dir: %s}\ncaptures: {dir: %s}\n",
+		dsn, filepath.Join(dir, "books"), filepath.Join(dir, "captures"))
 	if err := os.WriteFile(p.path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
