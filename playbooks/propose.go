@@ -278,7 +278,7 @@ func (x *run) alone(d *facts.Device, end int, kind string, params map[string]str
 	if len(others) == 0 && len(ids) < 2 && !stranger {
 		return kind, nil
 	}
-	if d.Platform == facts.IOS && kind == report.ClearIPsecSA && len(others) == 0 && stranger {
+	if d.Platform == facts.IOS && kind == report.ClearIPsecSA && len(others) == 0 && stranger && vrf != "" {
 		if n := slices.DeleteFunc(slices.Clone(d.Sessions), func(s facts.Session) bool { return s.Peer != peer || foreign(s, vrf) || s.Fields["connid"] == "" }); len(n) == 1 {
 			return kind, nil // its line names the VRF, where the peer is alone
 		}

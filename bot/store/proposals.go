@@ -525,7 +525,8 @@ func (s *Store) Finish(ctx context.Context, id string, o playbooks.Outcome) (Pro
 }
 
 // Recover gives up what dead processes held: running proposals become unknown, their
-// running commands too, unless the devices had taken all commands (TakeAccepted); requests and runs can be taken again. It returns the proposals
+// running commands too, unless the devices had taken all of them (TakeAccepted);
+// requests and runs can be taken again. It returns the proposals
 // that became unknown.
 func (s *Store) Recover(ctx context.Context) ([]string, error) {
 	if err := s.register(ctx); err != nil {

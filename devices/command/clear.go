@@ -87,8 +87,8 @@ func Clear(t Target, kind string, p ClearParams) (Command, error) {
 }
 
 // FromProposal makes the typed command of an approved action again, from its kind and
-// parameters (peer, conn_id, ike, index;
-// session says whose index it is, for the caller that compares it). peers are the addresses that the inventory knows for
+// parameters: peer, conn_id, ike, index, and session, which says whose index it is, for
+// the caller that compares it. peers are the addresses that the inventory knows for
 // the other end of the device's tunnel: a peer that is not among them is refused, so no
 // address from a device's text can become a command.
 func FromProposal(t Target, kind string, parameters map[string]string, peers ...netip.Addr) (Command, error) {
