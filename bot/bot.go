@@ -24,6 +24,7 @@ import (
 
 	"vpnbot/bot/schedule"
 	"vpnbot/bot/slack"
+	"vpnbot/bot/slack/payload"
 	"vpnbot/bot/store"
 	"vpnbot/bot/web"
 	"vpnbot/devices/inventory"
@@ -240,7 +241,7 @@ func (b *Bot) identify(ctx context.Context) {
 }
 
 // receive writes an event down; it is acknowledged only when this succeeded.
-func (b *Bot) receive(ctx context.Context, e slack.Event) (map[string]string, error) {
+func (b *Bot) receive(ctx context.Context, e payload.Event) (map[string]string, error) {
 	if fields := validate(e); len(fields) > 0 {
 		return fields, nil
 	}
@@ -254,7 +255,7 @@ func (b *Bot) receive(ctx context.Context, e slack.Event) (map[string]string, er
 }
 
 // validate checks a modal's fields while it is still open.
-func validate(e slack.Event) map[string]string {
+func validate(e payload.Event) map[string]string {
 	if e.Kind == "submit" && e.Callback == "approval.reject_reason" && len([]rune(e.Values["reason"])) > 500 {
 		return map[string]string{"reason": "Please say it in 500 characters."}
 	}
@@ -313,7 +314,7 @@ func (b *Bot) deal(ctx context.Context, r *store.Request) {
 	}()
 	switch r.Kind {
 	case "slack":
-		var e slack.Event
+		var e payload.Event
 		if err := json.Unmarshal(r.Body, &e); err != nil {
 			failure = err.Error()
 			return

@@ -10,14 +10,14 @@ import (
 
 	"vpnbot/bot/approval"
 	"vpnbot/bot/message"
-	"vpnbot/bot/slack"
+	"vpnbot/bot/slack/payload"
 	"vpnbot/bot/store"
 	"vpnbot/devices/inventory"
 )
 
 // ask is one request of one person, with the ways to answer it.
 type ask struct {
-	slack.Event
+	payload.Event
 	ctx  context.Context
 	bot  *Bot
 	rest string // what follows the command's name
@@ -56,7 +56,7 @@ const stale = 2 * time.Minute
 var mentionPattern = regexp.MustCompile(`^\s*<@[UW][A-Z0-9]+(\|[^>]*)?>\s*`)
 
 // handle deals with one event from Slack.
-func (b *Bot) handle(ctx context.Context, e slack.Event, received time.Time) {
+func (b *Bot) handle(ctx context.Context, e payload.Event, received time.Time) {
 	a := &ask{Event: e, ctx: ctx, bot: b}
 	// Nobody may do anything before Slack said who the bot is.
 	for b.identity.Load() == nil {

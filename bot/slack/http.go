@@ -11,6 +11,8 @@ import (
 	"net/url"
 
 	"github.com/slack-go/slack"
+
+	"vpnbot/bot/slack/payload"
 )
 
 // maxRequest bounds the body of a request of Slack's, in bytes.
@@ -23,7 +25,7 @@ type Seen func(ctx context.Context, key string) (before bool, err error)
 // /slack/events. Only the body is read, never the query string.
 func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(parse func(body []byte, delivery string, w http.ResponseWriter) (Event, bool, error)) http.HandlerFunc {
+	handle := func(parse func(body []byte, delivery string, w http.ResponseWriter) (payload.Event, bool, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 			if err != nil {
@@ -61,7 +63,7 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 			if answered {
 				return
 			}
-			if err != nil && !errors.Is(err, ErrIgnored) {
+			if err != nil && !errors.Is(err, payload.ErrIgnored) {
 				api.log.Warn("a request of Slack was not understood", "error", err)
 				http.Error(w, "not understood", http.StatusBadRequest)
 				return
@@ -83,36 +85,36 @@ func HTTPHandler(api *API, secret string, seen Seen, h Handler) http.Handler {
 		}
 	}
 	form := func(body []byte) (url.Values, error) { return url.ParseQuery(string(body)) }
-	mux.HandleFunc("POST /slack/commands", handle(func(body []byte, delivery string, _ http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/commands", handle(func(body []byte, delivery string, _ http.ResponseWriter) (payload.Event, bool, error) {
 		v, err := form(body)
 		if err != nil {
-			return Event{}, false, err
+			return payload.Event{}, false, err
 		}
 		if v.Get("ssl_check") == "1" {
-			return Event{}, false, ErrIgnored
+			return payload.Event{}, false, payload.ErrIgnored
 		}
-		e, err := parseCommand(commandForm(v), delivery)
+		e, err := payload.Command(payload.Form(v), delivery)
 		return e, false, err
 	}))
-	mux.HandleFunc("POST /slack/interactions", handle(func(body []byte, _ string, _ http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/interactions", handle(func(body []byte, _ string, _ http.ResponseWriter) (payload.Event, bool, error) {
 		v, err := form(body)
 		if err != nil {
-			return Event{}, false, err
+			return payload.Event{}, false, err
 		}
-		e, err := parseInteraction([]byte(v.Get("payload")))
+		e, err := payload.Interaction([]byte(v.Get("payload")))
 		return e, false, err
 	}))
-	mux.HandleFunc("POST /slack/events", handle(func(body []byte, _ string, w http.ResponseWriter) (Event, bool, error) {
+	mux.HandleFunc("POST /slack/events", handle(func(body []byte, _ string, w http.ResponseWriter) (payload.Event, bool, error) {
 		var hello struct{ Type, Challenge string }
 		if err := json.Unmarshal(body, &hello); err != nil {
-			return Event{}, false, err
+			return payload.Event{}, false, err
 		}
 		if hello.Type == "url_verification" {
 			w.Header().Set("Content-Type", "text/plain")
 			io.WriteString(w, hello.Challenge)
-			return Event{}, true, nil
+			return payload.Event{}, true, nil
 		}
-		e, err := parseEvent(body)
+		e, err := payload.Callback(body)
 		return e, false, err
 	}))
 	return mux

@@ -1,6 +1,6 @@
 // Package slack is the bot's connection to Slack. Inbound, over Socket Mode or signed
 // HTTP requests, become Events that a handler writes down before they are acknowledged
-// (socket.go, http.go, event.go). Outbound, a Sender empties the store's queue of messages
+// (socket.go, http.go, payload). Outbound, a Sender empties the store's queue of messages
 // (sender.go). People are looked up here too (people.go). Everything of slack-go stays
 // behind this package.
 package slack
@@ -25,6 +25,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"vpnbot/bot/message"
+	"vpnbot/bot/slack/payload"
 )
 
 // Options of a connection.
@@ -476,7 +477,7 @@ const maxShared = 20 << 20
 
 // Fetch downloads a file that was shared with the bot. Only Slack's own hosts get the
 // token, without redirects, and the size is checked before and while reading.
-func (a *API) Fetch(ctx context.Context, f File) ([]byte, error) {
+func (a *API) Fetch(ctx context.Context, f payload.File) ([]byte, error) {
 	if f.URL == "" && f.ID != "" {
 		// In shared channels Slack sends the file's id only.
 		var r struct {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vpnbot/bot/slack"
+	"vpnbot/bot/slack/payload"
 	"vpnbot/bot/workspace"
 )
 
@@ -143,19 +144,19 @@ func TestFilesAreFetchedFromSlackOnly(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		file slack.File
+		file payload.File
 		says string
 	}{
-		{"ours", slack.File{Name: "x.pcap", URL: home.URL + "/files-pri/x.pcap", Size: 4}, ""},
-		{"by its id", slack.File{ID: "F1", Name: "x.pcap"}, ""},
-		{"elsewhere", slack.File{URL: strings.Replace(thief.URL, "127.0.0.1", "localhost", 1)}, "does not lie at Slack"},
-		{"like Slack's", slack.File{URL: "https://files.slack.com.evil.example/x"}, "does not lie at Slack"},
-		{"a name in it", slack.File{URL: "https://files.slack.com@evil.example/x"}, "does not lie at Slack"},
-		{"a file of this host", slack.File{URL: "file:///etc/passwd"}, "does not lie at Slack"},
-		{"redirected", slack.File{URL: home.URL + "/redirect"}, "302"},
-		{"a page", slack.File{URL: home.URL + "/login", Name: "x.pcap"}, "files:read"},
-		{"announced too large", slack.File{URL: home.URL + "/x", Size: 30 << 20}, "30 MiB"},
-		{"larger than announced", slack.File{URL: home.URL + "/large", Size: 4}, "larger than"},
+		{"ours", payload.File{Name: "x.pcap", URL: home.URL + "/files-pri/x.pcap", Size: 4}, ""},
+		{"by its id", payload.File{ID: "F1", Name: "x.pcap"}, ""},
+		{"elsewhere", payload.File{URL: strings.Replace(thief.URL, "127.0.0.1", "localhost", 1)}, "does not lie at Slack"},
+		{"like Slack's", payload.File{URL: "https://files.slack.com.evil.example/x"}, "does not lie at Slack"},
+		{"a name in it", payload.File{URL: "https://files.slack.com@evil.example/x"}, "does not lie at Slack"},
+		{"a file of this host", payload.File{URL: "file:///etc/passwd"}, "does not lie at Slack"},
+		{"redirected", payload.File{URL: home.URL + "/redirect"}, "302"},
+		{"a page", payload.File{URL: home.URL + "/login", Name: "x.pcap"}, "files:read"},
+		{"announced too large", payload.File{URL: home.URL + "/x", Size: 30 << 20}, "30 MiB"},
+		{"larger than announced", payload.File{URL: home.URL + "/large", Size: 4}, "larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			data, err := api.Fetch(t.Context(), c.file)

@@ -10,10 +10,16 @@ import (
 	"time"
 
 	"github.com/slack-go/slack/socketmode"
+
+	"vpnbot/bot/slack/payload"
 )
 
 // connections that are held at once: while Slack refreshes one the other goes on.
 const connections = 2
+
+// Handler writes an event down, quickly. answer is for modals only: field errors by
+// block id. When it fails the event is not acknowledged and Slack delivers it again.
+type Handler func(ctx context.Context, e payload.Event) (errorsByBlock map[string]string, err error)
 
 // Socket receives events over Socket Mode.
 type Socket struct {
@@ -127,22 +133,22 @@ func (s *Socket) receiveRaw(ctx context.Context, c *socketmode.Client, raw []byt
 }
 
 func (s *Socket) receive(ctx context.Context, c *socketmode.Client, r socketmode.Request) {
-	var e Event
-	err := ErrIgnored
+	var e payload.Event
+	err := payload.ErrIgnored
 	switch r.Type {
 	case "slash_commands":
-		e, err = parseCommand(r.Payload, r.EnvelopeID)
+		e, err = payload.Command(r.Payload, r.EnvelopeID)
 	case "interactive":
-		e, err = parseInteraction(r.Payload)
+		e, err = payload.Interaction(r.Payload)
 	case "events_api":
-		e, err = parseEvent(r.Payload)
+		e, err = payload.Callback(r.Payload)
 	}
 	if r.RetryAttempt > 0 {
 		s.log.Info("Slack delivers again", "envelope", r.EnvelopeID, "attempt", r.RetryAttempt, "reason", r.RetryReason)
 	}
 	var answer any
 	switch {
-	case errors.Is(err, ErrIgnored):
+	case errors.Is(err, payload.ErrIgnored):
 	case err != nil:
 		s.log.Warn("a request of Slack was not understood", "error", err)
 	default:

@@ -1,7 +1,9 @@
-package slack
+// Package payload reads what Slack says: slash commands, interactions and events, in the one
+// form of JSON that Socket Mode and signed requests share. In come bytes, out comes an Event
+// or a reason why there is none. It knows nothing of connections and stores.
+package payload
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,15 +40,11 @@ type File struct {
 	Size          int64
 }
 
-// Handler writes an event down, quickly. answer is for modals only: field errors by
-// block id. When it fails the event is not acknowledged and Slack delivers it again.
-type Handler func(ctx context.Context, e Event) (errorsByBlock map[string]string, err error)
-
 // ErrIgnored marks payloads that are understood and of no interest.
 var ErrIgnored = errors.New("of no interest")
 
-// commandForm turns the fields of a slash command into the same JSON that Socket Mode has.
-func commandForm(v url.Values) []byte {
+// Form turns the fields of a slash command into the same JSON that Socket Mode has.
+func Form(v url.Values) []byte {
 	m := map[string]string{}
 	for k := range v {
 		m[k] = v.Get(k)
@@ -55,7 +53,8 @@ func commandForm(v url.Values) []byte {
 	return b
 }
 
-func parseCommand(payload []byte, delivery string) (Event, error) {
+// Command reads a slash command; delivery is a name that its repetitions share.
+func Command(payload []byte, delivery string) (Event, error) {
 	var p struct {
 		Command      string `json:"command"`
 		Text         string `json:"text"`
@@ -79,7 +78,8 @@ func parseCommand(payload []byte, delivery string) (Event, error) {
 	return Event{Kind: "command", Key: key, User: p.UserID, Team: p.TeamID, Enterprise: p.EnterpriseID, Channel: p.ChannelID, Text: p.Text, Command: p.Command, Trigger: p.TriggerID, Hook: p.ResponseURL}, nil
 }
 
-func parseInteraction(payload []byte) (Event, error) {
+// Interaction reads a click, a submitted modal or a shortcut.
+func Interaction(payload []byte) (Event, error) {
 	var p struct {
 		Type string `json:"type"`
 		User struct {
@@ -192,7 +192,8 @@ func parseInteraction(payload []byte) (Event, error) {
 	return e, nil
 }
 
-func parseEvent(payload []byte) (Event, error) {
+// Callback reads an event of the Events API.
+func Callback(payload []byte) (Event, error) {
 	var p struct {
 		Type    string `json:"type"`
 		TeamID  string `json:"team_id"`
