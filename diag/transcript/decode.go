@@ -132,6 +132,7 @@ func Lines(text string) []facts.Line {
 		sep = '\r' // very old Macs, and some terminal programs
 	}
 	out := make([]facts.Line, 0, strings.Count(text, string(sep))+1)
+	plain := !moves(text)
 	for n, from := 1, 0; from < len(text); n++ {
 		line := text[from:]
 		if i := strings.IndexByte(line, sep); i >= 0 {
@@ -141,11 +142,13 @@ func Lines(text string) []facts.Line {
 		if len(line) > maxLine {
 			line = strings.ToValidUTF8(line[:maxLine], "")
 		}
-		for strings.HasSuffix(line, "\r") {
-			line = line[:len(line)-1]
-		}
-		if moves(line) {
-			line = screen(line)
+		if !plain {
+			for strings.HasSuffix(line, "\r") {
+				line = line[:len(line)-1]
+			}
+			if moves(line) {
+				line = screen(line)
+			}
 		}
 		line, drop := unpaged(line)
 		if !drop {
@@ -188,7 +191,7 @@ func cutPager(s string, at, length int) (string, bool) {
 	return rest, false
 }
 
-// Kinds of control characters: those that move on a screen, and those that no terminal session leaves.
+// Kinds of control characters: those that move within a line of a screen, and those that no terminal session leaves.
 const (
 	moving  = 1
 	foreign = 2
@@ -197,7 +200,7 @@ const (
 // control is the kind of every byte; text has none.
 var control = func() (t [256]uint8) {
 	for c := range 0x20 {
-		if c != '\t' {
+		if c != '\t' && c != '\n' {
 			t[c] |= moving
 		}
 		if !(c >= 7 && c <= 13) && c != 0x1b {

@@ -147,7 +147,7 @@ func (b *blockReader) open(l facts.Line) {
 		b.sa = &b.dropped
 		return
 	}
-	b.dev.IPsec = append(b.dev.IPsec, facts.IPsecSA{Interface: b.iface, Place: b.place(l), Places: make(facts.Places, 0, 7), Time: b.out.Time,
+	b.dev.IPsec = append(b.dev.IPsec, facts.IPsecSA{Interface: b.iface, Place: b.place(l), Places: make(facts.Places, 0, 8), Time: b.out.Time,
 		Encaps: n, Encrypt: n, Digest: n, Decaps: n, Decrypt: n, Verify: n, SendErrors: n, RecvErrors: n, InvalidSARecv: n,
 		PMTUsSent: n, PMTUsRcvd: n, FragFailures: n, ReplayFailed: n})
 	b.sa = &b.dev.IPsec[len(b.dev.IPsec)-1]
