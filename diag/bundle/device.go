@@ -93,7 +93,7 @@ func used(dev *facts.Device) int {
 
 // parse reads one text into the device.
 func (r *reading) parse(dev *facts.Device, t *text) {
-	outputs, host := transcript.CutLines(unquoted(transcript.Lines(t.body)), t.source)
+	outputs, host := transcript.CutLines(margin(spaced(unquoted(transcript.Lines(t.body)))), t.source)
 	if host != "" && dev.Hostname == "" {
 		dev.Hostname = host
 	}
@@ -145,6 +145,93 @@ func unquoted(lines []facts.Line) []facts.Line {
 		out[i] = l
 	}
 	return out
+}
+
+// spaced takes out the blank lines that word processors put between any two.
+func spaced(lines []facts.Line) []facts.Line {
+	blank := func(i int) bool { return strings.TrimSpace(lines[i].Text) == "" }
+	wide, next := 0, 0
+	for i := 0; i+1 < len(lines); i++ {
+		if blank(i) {
+			continue
+		}
+		if next++; blank(i + 1) {
+			wide++
+		}
+	}
+	if next < 6 || 20*wide < 19*next {
+		return lines
+	}
+	var out []facts.Line
+	for i := 0; i < len(lines); i++ {
+		if !blank(i) || i > 0 && blank(i-1) {
+			out = append(out, lines[i])
+		}
+	}
+	return out
+}
+
+// margin takes off the margin of a text that was pasted as a block: blanks before every line, or
+// before every line that is not a sentence around it.
+func margin(lines []facts.Line) []facts.Line {
+	const least = 2 // one blank is the indentation of a configuration's block
+	whole, block := -1, -1
+	for _, l := range lines {
+		t := strings.TrimLeft(l.Text, " \t")
+		if t == "" {
+			continue
+		}
+		in := len(l.Text) - len(t)
+		if whole < 0 || in < whole {
+			whole = in
+		}
+		if whole < least && block < 0 && whole >= 0 && in >= 4 {
+			block = in
+		}
+		if in >= 4 && in < block {
+			block = in
+		}
+	}
+	cut := whole
+	if whole < least {
+		if block < 0 || !prose(lines, block) {
+			return lines
+		}
+		cut = block
+	}
+	out := slices.Clone(lines)
+	for i := range out {
+		if t := out[i].Text; len(t) >= cut && strings.Trim(t[:cut], " \t") == "" {
+			out[i].Text = t[cut:]
+		}
+	}
+	return out
+}
+
+// prose tells whether what stands left of a margin is words around a pasted block: no answer of
+// a device begins there, and one begins in the block.
+func prose(lines []facts.Line, margin int) bool {
+	found := false
+	for _, l := range lines {
+		t := strings.TrimLeft(l.Text, " \t")
+		if t == "" {
+			continue
+		}
+		if len(l.Text)-len(t) >= margin {
+			found = found || len(l.Text)-len(t) == margin && (starts(t, "") != "" || prompted(t))
+			continue
+		}
+		if starts(l.Text, "") != "" || prompted(l.Text) || strings.IndexByte(l.Text, '%') >= 0 || strings.HasPrefix(t, "[") {
+			return false
+		}
+	}
+	return found
+}
+
+// prompted tells whether a line begins like a device's prompt with a command.
+func prompted(t string) bool {
+	i := strings.IndexAny(t, "#>")
+	return i > 0 && i < 64 && strings.IndexByte(t[:i], ' ') < 0 && len(t) > i+1
 }
 
 // output hands one answer to the parsers: log lines first, the rest to the platform's.

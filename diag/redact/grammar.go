@@ -126,20 +126,61 @@ func commandStart(line string) (at int, logged bool) {
 			return i + k + 2, false
 		}
 	}
-	for i := 0; i < len(line) && i < 80; i++ {
+	from := margin(line)
+	for i := from; i < len(line) && i < from+80; i++ {
 		c := line[i]
 		if c == '#' || c == '>' {
-			if i > 0 && (wordByte(line[i-1]) || line[i-1] == ')') {
+			if i > from && (wordByte(line[i-1]) || line[i-1] == ')') {
 				return i + 1, false
 			}
-			return 0, false
+			return from, false
 		}
 		if !(wordByte(c) || c == '-' || c == '.' || c == '/' || c == '(' || c == ')' || c == '@') {
 			break
 		}
 	}
-	return 0, false
+	return from, false
 }
+
+// margin is where a line begins behind what a mail program, a diff, a list, a terminal's log or
+// a numbered listing puts before it: "> ", "+", "12: ", "[10:22:33] ".
+func margin(line string) int {
+	i := 0
+	for i < len(line) && i < 120 {
+		switch c := line[i]; {
+		case c == ' ', c == '\t', c == '>', c == '|', c == '+', c == '-', c == '*', c == '`', c == '!', c == '#', c == '~', c == '"', c == '\'':
+			i++
+		case strings.HasPrefix(line[i:], "»"):
+			i += len("»")
+		case strings.HasPrefix(line[i:], "•"), strings.HasPrefix(line[i:], "│"), strings.HasPrefix(line[i:], "–"):
+			i += len("•")
+		case c == '[':
+			end := strings.IndexByte(line[i:min(len(line), i+48)], ']')
+			if end < 0 {
+				return i
+			}
+			i += end + 1
+		case isDigit(c):
+			j := i
+			for j < len(line) && isDigit(line[j]) {
+				j++
+			}
+			k := j
+			for k < len(line) && line[k] == ' ' {
+				k++
+			}
+			if k+1 >= len(line) || line[k] != ':' && line[k] != '.' && line[k] != ')' && line[k] != '|' || line[k+1] != ' ' {
+				return i
+			}
+			i = k + 1
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // credentials finds user:password@ in addresses of the form scheme://.
 func credentials(line string, out []span) []span {

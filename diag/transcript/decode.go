@@ -19,19 +19,22 @@ func Decode(data string) (string, error) {
 	case strings.HasPrefix(data, "\xef\xbb\xbf"):
 		data = data[3:]
 	case strings.HasPrefix(data, "\xff\xfe"):
-		return decode16(data[2:], true)
+		s, err := decode16(data[2:], true)
+		return plain(s), err
 	case strings.HasPrefix(data, "\xfe\xff"):
-		return decode16(data[2:], false)
+		s, err := decode16(data[2:], false)
+		return plain(s), err
 	default:
 		if little, ok := looks16(data); ok {
-			return decode16(data, little)
+			s, err := decode16(data, little)
+			return plain(s), err
 		}
 	}
 	if err := checkText(data); err != nil {
 		return "", err
 	}
 	if utf8.ValidString(data) {
-		return data, nil
+		return plain(data), nil
 	}
 	// Latin-1; a few broken bytes in UTF-8 come out as two letters each, which harms nothing.
 	var b strings.Builder
@@ -48,8 +51,19 @@ func Decode(data string) (string, error) {
 		}
 		data = data[i:]
 	}
-	return b.String(), nil
+	return plain(b.String()), nil
 }
+
+// plain puts a blank in the place of the spaces that web pages and chat programs put into what is
+// copied from them, and takes out what has no width.
+func plain(s string) string {
+	if strings.Contains(s, "\u00a0") || strings.Contains(s, "\u202f") || strings.Contains(s, "\u2007") || strings.Contains(s, "\u200b") || strings.Contains(s, "\ufeff") {
+		return spaces.Replace(s)
+	}
+	return s
+}
+
+var spaces = strings.NewReplacer("\u00a0", " ", "\u202f", " ", "\u2007", " ", "\u200b", "", "\ufeff", "")
 
 // looks16 recognises UTF-16 without a mark: nearly every second byte is zero.
 func looks16(data string) (little, ok bool) {

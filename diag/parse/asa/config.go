@@ -91,7 +91,7 @@ func flat(lines []facts.Line) bool {
 		}
 		opened = !in && opens(t)
 	}
-	return inside == 0 && top > 3 || lost > indented && lost > 1
+	return inside == 0 && top > 3 || lost > indented
 }
 
 // opens tells whether a line begins a block that is hardly ever empty.

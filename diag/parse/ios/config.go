@@ -150,7 +150,7 @@ func indented(lines []facts.Line) bool {
 		}
 		opened = opens
 	}
-	return any && (kept > 0 || lost < 2)
+	return any && (kept > 0 || lost == 0)
 }
 
 func (c *configParser) line(l facts.Line) {
