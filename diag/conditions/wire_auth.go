@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/path"
 )
 
 // auth is how the attempt came out of authentication.
@@ -158,15 +159,26 @@ func (s *story) authTrouble() *auth {
 		a.places = append(s.sentPlaces(st.unit, ""), s.sentPlaces(st.reply, "too short for anything but a notify")...)
 		a.note = "IKE_AUTH is answered by a lone notify"
 		a.expl = fmt.Sprintf("IKE_SA_INIT is complete, IKE_AUTH arrives at %s and is answered by %d bytes: room for one notify (AUTHENTICATION_FAILED), not for an identity.", s.name(s.res), st.reply.First().Length)
-		if certs || st.unit.First().Length > 900 || st.unit.First().Parts > 1 {
+		switch {
+		case carriesCert(st.unit):
 			a.cert, a.weight, a.ident = 3.8, 1.4, 1.4
-		} else {
+		case certs:
+			// A responder asks for certificates as soon as it trusts an issuer, keys in use or not.
+			a.weight, a.ident, a.cert = 3.6, 2.4, 1
+			a.expl += fmt.Sprintf(" %s asks for certificates, and this IKE_AUTH is too short to carry one.", s.name(s.res))
+		default:
 			a.weight, a.ident = 4.2, 2
 		}
 	default:
 		return s.authByInitiator()
 	}
 	return a
+}
+
+// carriesCert guesses from its length whether an encrypted IKE_AUTH holds a certificate with
+// its signature: an identity, AUTH by a key or a bare signature, and one child stay below.
+func carriesCert(u *path.Unit) bool {
+	return u.First().Parts > 1 || u.First().Length > 700
 }
 
 // authByInitiator: IKE_AUTH was answered in full and the initiator turns away at once: it
@@ -179,7 +191,7 @@ func (s *story) authByInitiator() *auth {
 	for _, u := range s.infos(s.ini, t.Resp.First().At) {
 		if u.First().At.Sub(t.Resp.Last().At) < time.Second {
 			a := &auth{refuser: s.ini, weight: 2.6, ident: 1.6, note: "the initiator turns away right after the responder's proof"}
-			if s.certs() {
+			if s.certs() && carriesCert(t.Resp) {
 				a.cert, a.weight = 3, 1
 			}
 			a.places = append(s.sentPlaces(t.Resp, ""), s.sentPlaces(u, "a notify at once")...)

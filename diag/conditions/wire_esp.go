@@ -213,6 +213,9 @@ func wireOneWay(s *story) *Match {
 		if !s.at(e) {
 			continue
 		}
+		if m := s.unansweredSince(e); m != nil {
+			return m
+		}
 		out, in := s.esp[e], s.esp[1-e]
 		if out.udp {
 			continue
@@ -246,6 +249,44 @@ func wireOneWay(s *story) *Match {
 			Next:        s.next("separates esp-blocked (it does not arrive) from no-return-traffic (it arrives and nothing goes back)")}
 	}
 	return nil
+}
+
+// unansweredSince: at one end's capture ESP was answered, and from one moment on the same
+// kind of packet, told by its size, is not, although the peer's IKE goes on arriving.
+func (s *story) unansweredSince(e int) *Match {
+	open, answered := s.asked(e)
+	if s.deletedOK() || answered < 2 || len(open) < 6 || s.answersBySize(e) != nil {
+		return nil
+	}
+	var last, key time.Time
+	for _, p := range s.log() {
+		switch {
+		case p.from == e:
+		case p.esp:
+			last = p.at
+		default:
+			key = p.at
+		}
+	}
+	open = slices.DeleteFunc(open, func(p wpkt) bool { return !p.at.After(last) })
+	if len(open) < 6 || open[len(open)-1].at.Sub(open[0].at) < 5*time.Second || !key.After(open[2].at) {
+		return nil
+	}
+	sizes := map[int]bool{}
+	for _, p := range s.log() {
+		if p.from == e && p.esp && p.at.Before(last) {
+			sizes[p.size] = true
+		}
+	}
+	if !slices.ContainsFunc(open, func(p wpkt) bool { return sizes[p.size] }) {
+		return nil
+	}
+	at := last.UTC().Format("15:04:05")
+	return &Match{Clues: []Clue{For(2.9, fmt.Sprintf("ESP was answered until %s, then none of %d packets; IKE of the peer still arrives", at, len(open)), placesOfPkts(open, 5, "nothing comes back")...)},
+		Title:       fmt.Sprintf("Since %s UTC no ESP comes back to %s, while IKE still passes", at, s.name(e)),
+		Explanation: s.negotiated() + fmt.Sprintf("ESP ran both ways until %s UTC. Since then %s sends the same kind of packets and no ESP comes back, while IKE messages of %s still arrive. Either ESP towards %s is dropped or goes to an address and port that a NAT has left, or the network behind %s does not answer any more: from this end alone they look the same.", at, s.name(e), s.name(1-e), s.name(e), s.name(1-e)),
+		Actions:     []report.Action{s.mend(report.Advise, 1-e, nil, nil, []string{"look at the counters of the other end: decaps and encaps both grow there: its ESP is lost on the way, or goes to an old port of the NAT; encaps stands still: routing, or the hosts behind it"}, "none by itself")},
+		Next:        s.next("separates nat-mapping-lost and esp-udp-blocked (ESP leaves there) from no-return-traffic (none leaves)")}
 }
 
 // asked lists the packets an end sent of its own accord, and counts those that something
@@ -334,14 +375,17 @@ func wireStale(s *story) *Match {
 			continue
 		}
 		var tail []wpkt
-		lost := 0
+		lost, asked := 0, 0
 		var lastBack time.Time
 		for _, p := range s.log() {
 			if p.from != e {
 				if p.esp || p.probe {
-					lastBack, tail, lost = p.at, nil, 0
+					lastBack, tail, lost, asked = p.at, nil, 0, 0
 				}
 				continue
+			}
+			if p.probe && p.arrived != 0 {
+				asked++
 			}
 			if p.esp && p.at.Sub(lastBack) > 60*time.Millisecond {
 				tail = append(tail, p)
@@ -367,6 +411,9 @@ func wireStale(s *story) *Match {
 				}
 			}
 		}
+		if asked >= 2 && s.both() {
+			w = 2 // it does not answer IKE either: whoever only forgot an SA is still there to say so
+		}
 		if u, n, ok := s.notify(1 - e); ok && n.Type == 11 {
 			w += 1.5
 			_ = u
@@ -382,6 +429,24 @@ func wireStale(s *story) *Match {
 	return nil
 }
 
+// keyPasses tells whether IKE of an end went on arriving after its ESP had ceased to.
+func (s *story) keyPasses(from int) bool {
+	var first time.Time
+	n := 0
+	for _, p := range s.log() {
+		switch {
+		case p.from != from:
+		case p.esp && p.arrived == 1:
+			first, n = time.Time{}, 0
+		case p.esp && p.arrived == 0 && first.IsZero():
+			first = p.at
+		case !p.esp && p.arrived == 1 && !first.IsZero() && p.at.After(first):
+			n++
+		}
+	}
+	return n >= 2
+}
+
 // wireMapping: packets toward the end behind NAT stop arriving, or its own come from a new port.
 func wireMapping(s *story) *Match {
 	if !s.up || s.deletedOK() {
@@ -391,6 +456,9 @@ func wireMapping(s *story) *Match {
 		to := 1 - f.from
 		if !s.natBefore(to) || s.bySize(f.from) != nil || s.answersBySize(f.from) != nil || s.esp[0].native || s.esp[1].native {
 			continue // native ESP has no mapping that could be lost
+		}
+		if s.keyPasses(f.from) {
+			continue // the mapping lives: IKE gets through it
 		}
 		w := 3.4
 		if f.proven {
@@ -447,15 +515,23 @@ func wireMapping(s *story) *Match {
 			if !now.First.After(old.Last) || now.Count < 3 {
 				continue
 			}
-			followed := false
+			followed, stays := false, 0
 			for _, f := range v.ESP {
-				if f.UDP && s.w.EndOf(f.Src.Addr()) == 1-e && f.Dst == now.Src {
+				if !f.UDP || s.w.EndOf(f.Src.Addr()) != 1-e {
+					continue
+				}
+				if f.Dst == now.Src {
 					followed = true
+				}
+				for i := range f.Sample {
+					if f.Dst == old.Src && f.Sample[i].Time.After(now.First.Add(time.Second)) {
+						stays++
+					}
 				}
 			}
 			for _, m := range s.msgs() {
-				if m.From == 1-e && m.Sent() != nil && m.Sent().Dst == now.Src {
-					followed = true
+				if m.From == 1-e && m.Sent() != nil && m.Sent().Dst == now.Src && stays < 3 {
+					followed = true // of ESP nothing was to be sent
 				}
 			}
 			if followed {

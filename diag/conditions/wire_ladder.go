@@ -98,6 +98,8 @@ func (s *story) heading() (title, note string) {
 		if s.ignored() {
 			note = fmt.Sprintf("%s arrives at %s from another address and is not answered", what, s.name(1-st.unit.From))
 		}
+	case pieceLost:
+		note = fmt.Sprintf("only piece %d of %d of %s arrives at %s", st.unit.First().Part, st.unit.First().Parts, what, s.name(1-st.unit.From))
 	case unanswered:
 		note = fmt.Sprintf("%s leaves %s and no answer comes (the other end was not captured)", what, s.name(st.unit.From))
 	case unaccepted:

@@ -265,8 +265,13 @@ func (s *story) deadBoth() *Match {
 	if !s.both() || s.deletedOK() {
 		return nil
 	}
+	for e := range 2 {
+		if m := s.deaf(e); m != nil {
+			return m
+		}
+	}
 	for _, f := range s.falls() {
-		if f.last == nil || s.natBefore(1-f.from) {
+		if f.last == nil || s.natBefore(1-f.from) || s.bySize(f.from) != nil {
 			continue
 		}
 		// The other end is silent since the same moment.
@@ -280,6 +285,34 @@ func (s *story) deadBoth() *Match {
 			Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{"check the far site's power and uplink"}, "nothing changes on the devices")}}
 	}
 	return nil
+}
+
+// deaf: what an end sends arrives at its peer, IKE and ESP, and from one moment on nothing
+// at all comes back: the line lives and the host behind the capture does not.
+func (s *story) deaf(e int) *Match {
+	o := s.lastSent(1 - e)
+	if o.IsZero() || !s.w.Ends[1-e].View.After(o.Add(gap)) {
+		return nil
+	}
+	var open []wpkt
+	asked := 0
+	for _, p := range s.log() {
+		if p.from != e || p.at.Sub(o) < 60*time.Millisecond || p.arrived != 1 {
+			continue
+		}
+		open = append(open, p)
+		if p.probe {
+			asked++
+		}
+	}
+	if asked < 2 || len(open) < 4 || open[len(open)-1].at.Sub(open[0].at) < gap {
+		return nil
+	}
+	at := o.UTC().Format("2006-01-02 15:04:05")
+	return &Match{Clues: []Clue{For(4.6, fmt.Sprintf("%d packets of %s arrived, %d of them IKE, and %s has sent nothing since %s", len(open), s.name(e), asked, s.name(1-e), at), placesOfPkts(open, 6, "arrived, nothing goes back")...)},
+		Title:       fmt.Sprintf("%s is dead since %s UTC: packets arrive at it and nothing leaves it", s.name(1-e), at),
+		Explanation: fmt.Sprintf("The path is fine: ESP and IKE of %s arrive at %s. It answers neither, not even the liveness probes of IKE, and sends nothing of its own: the host hangs, has lost its power behind a line that lives, or was restarted and has not come back.", s.name(e), s.name(1-e)),
+		Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{fmt.Sprintf("look at %s itself: power, console, load; does it answer a ping or SSH", s.name(1-e))}, "nothing changes on the devices")}}
 }
 
 func (s *story) lastSent(end int) time.Time {

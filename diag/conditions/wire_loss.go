@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"vpnbot/diag/facts"
@@ -34,7 +35,7 @@ func (s *story) missing() *loss {
 		return nil
 	}
 	k := s.stop.kind
-	if k != msgLost && k != unanswered && k != unaccepted && k != silence {
+	if k != msgLost && k != unanswered && k != unaccepted && k != silence && k != pieceLost {
 		return nil
 	}
 	l := &loss{u: s.stop.unit, kind: k, from: s.stop.unit.From}
@@ -98,7 +99,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	if l == nil {
 		return w
 	}
-	nat := s.a.NAT()
+	nat := s.a.NAT() || s.otherPort()
 	bigger := l.size > l.passed
 	if s.fresh(l.u) && (l.kind == msgLost || l.kind == unanswered || s.stop.step == "AM2") {
 		return w
@@ -195,6 +196,17 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 				w[k] -= 2.4
 			}
 		}
+	case pieceLost:
+		if l.m.Part == l.m.Parts { // what is missing is as large or larger
+			w["pmtu-black-hole"], w["path-large-packets-dropped"] = 4.4, 3.2
+		} else {
+			w["path-lost-midway"] = 4
+		}
+		if l.n <= 1 {
+			for k := range w {
+				w[k] -= 2.6
+			}
+		}
 	case silence:
 		// Keepalives on 4500 show that the port is open to the message that is missing.
 		nextOpen, _ := s.portPassed(1 - l.from)
@@ -249,6 +261,18 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		w["pmtu-black-hole"] -= 4
 	}
 	return w
+}
+
+// otherPort: the initiator's messages to UDP 500 come from a port that no IKE device uses by
+// itself: a NAT gave it. It counts where the payloads that say so were cut off.
+func (s *story) otherPort() bool {
+	return slices.ContainsFunc(s.a.Msgs, func(m *path.Msg) bool {
+		if m.From != s.ini || m.Rcvd() == nil || m.Rcvd().Dst.Port() != 500 {
+			return false
+		}
+		p := m.Rcvd().Src.Port()
+		return p != 500 && p != 4500
+	})
 }
 
 // what names the message for a sentence.
@@ -319,6 +343,8 @@ func (s *story) lossClues(l *loss, w float64) []Clue {
 		if s.stop.trade != nil && s.stop.trade.Req != nil {
 			cs = append(cs, For(0.01, "asked again", s.rcvdPlaces(s.stop.trade.Req, "")...))
 		}
+	case pieceLost:
+		cs = append(cs, For(w, fmt.Sprintf("%s of piece %d of %d of %s arrived, and never the message whole", n, l.m.Part, l.m.Parts, l.what()), s.rcvdPlaces(l.u, "only this piece arrived")...))
 	case silence:
 		cs = append(cs, For(w, fmt.Sprintf("after %s nothing more came from %s", l.what(), s.name(1-l.from)), s.sentPlaces(l.u, "the last thing that was understood")...))
 	}

@@ -69,7 +69,10 @@ func wirePathConditions() []Condition {
 					if l.kind == unanswered {
 						expl = fmt.Sprintf("%s leaves %s as one packet of %d bytes with DF and is never answered", l.what(), s.name(l.from), l.size)
 					}
-					if l.kind == silence || !l.big {
+					if l.kind == pieceLost {
+						title = fmt.Sprintf("The larger packets of %s do not reach %s (path MTU black hole)", s.name(l.from), s.name(1-l.from))
+						expl = fmt.Sprintf("%s comes in %d pieces, of which only piece %d (%d bytes) ever arrives at %s, again and again; what is missing is as large or larger and is lost each time, so %s has nothing whole to answer", l.what(), l.m.Parts, l.m.Part, l.size, s.name(1-l.from), s.name(1-l.from))
+					} else if l.kind == silence || !l.big {
 						title = fmt.Sprintf("Large packets between %s and %s seem to vanish", s.name(s.ini), s.name(s.res))
 						expl = fmt.Sprintf("After %s nothing comes any more; with certificates (or a long configuration) the next message is the first large one", l.what())
 					} else if l.passed > 0 {
@@ -93,7 +96,10 @@ func wirePathConditions() []Condition {
 					next = fmt.Sprintf("%s (%d bytes)", l.what(), l.size)
 				}
 				expl := fmt.Sprintf("%s does not get through, while %s. That is far below any MTU and it is no fragment: neither DF nor ICMP plays a part, a device on the path drops by length.", next, fmt.Sprintf("packets of up to %d bytes pass in the same direction", l.passed))
-				if l.kind == silence {
+				switch l.kind {
+				case pieceLost:
+					expl = fmt.Sprintf("%s comes in %d pieces, of which only piece %d (%d bytes) ever arrives: a device on the path drops the others, by length or with DF.", l.what(), l.m.Parts, l.m.Part, l.size)
+				case silence:
 					expl = fmt.Sprintf("%s was understood (its question was not asked again), yet %s never arrives here. It is the first message of this exchange that is larger than the ones before.", l.what(), next)
 				}
 				return &Match{Clues: s.lossClues(l, w), Title: fmt.Sprintf("Packets over some length are dropped between %s and %s", s.name(s.ini), s.name(s.res)), Explanation: expl,

@@ -43,6 +43,7 @@ const (
 	ended                // an exchange completed and nothing followed, both ends captured or the sender itself
 	refusal              // a notify answered it
 	lastMissing          // the third quick-mode message did not arrive
+	pieceLost            // of an IKE message in pieces (RFC 7383, payload 132) only some ever came
 )
 
 // stop is where the attempt stands.
@@ -331,6 +332,8 @@ func (s *story) standing(t *path.Trade) stop {
 		st.kind, st.unit = msgLost, t.Resp
 	case t.Resp != nil && !req && resp:
 		st.kind, st.unit = unaccepted, t.Resp
+	case t.Resp == nil && resp && t.Req != nil && s.inPieces(t.Req):
+		st.kind = pieceLost
 	case t.Resp == nil && resp && t.Req != nil && t.Req.Arrived > 0:
 		st.kind = noReply
 	case t.Resp == nil && req && !resp:
@@ -342,6 +345,22 @@ func (s *story) standing(t *path.Trade) stop {
 	}
 	st.step = stepOf(t, st.unit)
 	return st
+}
+
+// inPieces tells whether a message is an IKE-level fragment of which others never arrived:
+// its receiver cannot answer what it does not have whole.
+func (s *story) inPieces(u *path.Unit) bool {
+	parts := u.First().Parts
+	if parts < 2 || u.Arrived == 0 {
+		return false
+	}
+	have := map[uint16]bool{}
+	for _, o := range s.a.Units {
+		if m := o.First(); o.From == u.From && m.Parts == parts && m.MessageID == u.First().MessageID && m.Exchange == u.First().Exchange && o.Arrived > 0 {
+			have[m.Part] = true
+		}
+	}
+	return len(have) < int(parts)
 }
 
 // distinct: two moments far enough apart to be no reordering, or no clock at all.
@@ -451,7 +470,7 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 		if t.Step != "CREATE_CHILD_SA" {
 			return nil
 		}
-		if t.Resp.First().Length <= 100 && t.Req.First().Length > 150 {
+		if t.Resp.First().Length <= 100 && t.Req.First().Length > 150 && !s.collided(t) {
 			return t.Resp
 		}
 		return nil
@@ -468,6 +487,14 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 		}
 	}
 	return nil
+}
+
+// collided: both ends began to make the same SA anew at once, and the other's attempt went
+// through; the refusal (TEMPORARY_FAILURE, CHILD_SA_NOT_FOUND) settles it (RFC 7296 2.25).
+func (s *story) collided(t *path.Trade) bool {
+	return slices.ContainsFunc(s.trades, func(o *path.Trade) bool {
+		return o.Step == t.Step && o.From != t.From && o.Resp != nil && o.Resp.First().Length > 120 && o.Start.Sub(t.Start).Abs() < 10*time.Second
+	})
 }
 
 // infos lists the informational messages an end sent after a moment.

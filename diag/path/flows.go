@@ -161,7 +161,7 @@ type SizeLoss struct {
 }
 
 // Sizes lists what lengths left an end and how many of each arrived, IKE and ESP, ascending.
-// Only when both ends were captured.
+// Only when both ends were captured, and only what was sent while the receiver's capture ran.
 func (w *Wire) Sizes(from int) []SizeLoss {
 	if !w.Both() {
 		return nil
@@ -182,7 +182,7 @@ func (w *Wire) Sizes(from int) []SizeLoss {
 	}
 	for _, a := range w.Attempts {
 		for _, m := range a.Msgs {
-			if m.From != from || m.Sent() == nil {
+			if m.From != from || m.Sent() == nil || m.Fate == Unseen {
 				continue
 			}
 			s := at(key{m.Sent().IPLength, len(m.Sent().Fragments) > 0, true}, m.Sent().DF, m.Sent().Packet)
@@ -203,6 +203,9 @@ func (w *Wire) Sizes(from int) []SizeLoss {
 		if !f.Seen[from].Sampled && (f.Seen[1-from] == nil || !f.Seen[1-from].Sampled) {
 			for i := range f.Seen[from].Sample {
 				p := &f.Seen[from].Sample[i]
+				if !w.Ends[1-from].View.Ran(w.Ends[from].View.clock(p.Time)) {
+					continue
+				}
 				s := at(key{p.Length, p.Pieces > 0, false}, p.DF, p.Packet)
 				s.Sent++
 				if lost[p.Length] > 0 {
