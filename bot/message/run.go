@@ -302,7 +302,11 @@ func where(e report.Evidence) string {
 func mends(b *builder, as []report.Action, most int) {
 	for i, a := range as {
 		if i == most {
-			b.add(context(fmt.Sprintf("%d more remedies stand in the thread", len(as)-i)))
+			more := fmt.Sprintf("%d more remedies stand in the thread", len(as)-i)
+			if len(as)-i == 1 {
+				more = "1 more remedy stands in the thread"
+			}
+			b.add(context(more))
 			return
 		}
 		head := map[report.Class]string{

@@ -309,6 +309,8 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 	}
 	slices.SortStableFunc(events, func(a, b facts.Event) int { return a.Place.Line - b.Place.Line })
 	dev.Events = append(dev.Events, events...)
+	// Packets that a device or Wireshark decoded read like words and are nobody's complaint.
+	dissected := slices.ContainsFunc(o.Text, func(l facts.Line) bool { return strings.HasPrefix(strings.TrimSpace(l.Text), "Ethernet II, Src:") })
 	for _, s := range segments(lines, def) {
 		if len(dev.Outputs) >= maxOutputs {
 			r.fail(source, s.lines[0].N, "truncated", "more than %d answers of one device; the rest is not read", maxOutputs)
@@ -319,7 +321,9 @@ func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 				if strings.TrimSpace(l.Text) != "" {
 					dev.Skipped++
 				}
-				note(dev, l, source, 3)
+				if !dissected {
+					note(dev, l, source, 3)
+				}
 			}
 			continue
 		}
@@ -384,7 +388,7 @@ func sentences(dev *facts.Device, o facts.Output) {
 	config := strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show startup-config")
 	part := o.Command == "show running-config section"
 	ended := false
-	if strings.HasPrefix(o.Command, "show version") {
+	if strings.HasPrefix(o.Command, "show version") || strings.HasPrefix(o.Command, "show monitor capture") {
 		return
 	}
 	for _, l := range o.Text {
