@@ -65,47 +65,12 @@ func (s *site) gateway(d *facts.Device) *gateway {
 // reason returns the client's messages of that number.
 func (s *site) reason(n string) []facts.Event { return withID(s.client, "Reason "+n) }
 
-// vpnPeers are the addresses that a device knows as VPN peers: configured, connected, or
-// named by its own VPN messages.
+// vpnPeers are the addresses that a device knows as VPN peers, or that its VPN messages name.
 func vpnPeers(d *facts.Device) map[netip.Addr]bool {
 	m := map[netip.Addr]bool{}
-	add := func(a netip.Addr) {
-		if a.IsValid() && !a.IsUnspecified() {
-			m[a] = true
-		}
-	}
-	for _, sa := range d.IKE {
-		add(sa.Remote)
-	}
-	for _, sa := range d.IPsec {
-		add(sa.Peer)
-	}
-	for _, x := range d.Sessions {
-		add(x.Peer)
-	}
-	if c := d.Config; c != nil {
-		for _, e := range c.MapEntries {
-			for _, a := range e.Peers {
-				add(a)
-			}
-		}
-		for _, tg := range c.TunnelGroups {
-			if a, err := netip.ParseAddr(tg.Name); err == nil {
-				add(a)
-			}
-		}
-		for _, k := range c.Keys {
-			if k.Peer.IsSingleIP() {
-				add(k.Peer.Addr())
-			}
-		}
-	}
-	for _, ev := range d.Events {
-		switch {
-		case ev.Kind == "asa" && len(ev.ID) == 6 && (ev.ID[:3] == "713" || ev.ID[:3] == "715" || ev.ID[:3] == "750" || ev.ID[:3] == "751" || ev.ID[:3] == "722" || ev.ID[:3] == "716" || ev.ID[:3] == "737"),
-			ev.Kind == "debug" && ev.ID == "", ev.Kind == "ios" && strings.HasPrefix(ev.ID, "CRYPTO"):
-			add(ev.Peer)
-		}
+	known, knocking := Peers(d)
+	for _, a := range append(known, knocking...) {
+		m[a] = true
 	}
 	return m
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -274,88 +273,17 @@ func own(d *facts.Device) netip.Addr {
 	return netip.Addr{}
 }
 
-// peersOf lists the addresses a device treats as VPN peers, the ones with trouble or
-// traffic first: SAs, then VPN log lines, then what is only configured.
+// peersOf lists the addresses that a device has tunnels with, the ones with trouble or traffic
+// first. Strangers that knock are no tunnels where the device's own peers are known, unless the
+// log is about hardly anything else.
 func peersOf(d *facts.Device) []netip.Addr {
-	var out []netip.Addr
-	seen := map[netip.Addr]bool{}
-	add := func(a netip.Addr) {
-		if a.IsValid() && !a.IsUnspecified() && !seen[a] && !slices.Contains(d.Addresses, a) {
-			seen[a] = true
-			out = append(out, a)
-		}
+	own := func(a netip.Addr) bool { return slices.Contains(d.Addresses, a) }
+	known, knocking := conditions.Peers(d)
+	known, knocking = slices.DeleteFunc(known, own), slices.DeleteFunc(knocking, own)
+	if len(known) > 0 {
+		knocking = knocking[:min(len(knocking), 20)]
 	}
-	for _, sa := range d.IKE {
-		add(sa.Remote)
-	}
-	for _, sa := range d.IPsec {
-		add(sa.Peer)
-	}
-	for _, s := range d.Sessions {
-		add(s.Peer)
-	}
-	if c := d.Config; c != nil {
-		for _, m := range c.MapEntries {
-			for _, p := range m.Peers {
-				add(p)
-			}
-		}
-		for _, tg := range c.TunnelGroups {
-			if a, err := netip.ParseAddr(tg.Name); err == nil {
-				add(a)
-			}
-		}
-		for _, k := range c.Keys {
-			if k.Peer.IsSingleIP() {
-				add(k.Peer.Addr())
-			}
-		}
-		for _, i := range c.Interfaces {
-			if i.Protection != "" {
-				add(i.TunnelDst)
-			}
-		}
-	}
-	configured := len(out)
-	counts := map[netip.Addr]int{}
-	var order []netip.Addr
-	for _, ev := range d.Events {
-		if vpnEvent(ev) && ev.Peer.IsValid() && !seen[ev.Peer] && !slices.Contains(d.Addresses, ev.Peer) {
-			if counts[ev.Peer] == 0 {
-				order = append(order, ev.Peer)
-			}
-			counts[ev.Peer]++
-		}
-	}
-	// Strangers that knock are no tunnels where the device's own peers are known, unless
-	// the log is about hardly anything else.
-	slices.SortStableFunc(order, func(a, b netip.Addr) int { return cmp.Compare(counts[b], counts[a]) })
-	for i, a := range order {
-		if configured > 0 && i >= 20 {
-			break
-		}
-		add(a)
-	}
-	return out
-}
-
-// vpnEvent tells whether an event is about IKE or IPsec with a peer.
-func vpnEvent(ev facts.Event) bool {
-	switch ev.Kind {
-	case "debug", "client":
-		return true
-	case "asa":
-		if len(ev.ID) == 6 {
-			switch ev.ID[:3] {
-			case "713", "715", "714", "750", "751", "752", "113", "402", "737", "722", "716", "717", "720":
-				return true
-			}
-		}
-		return false
-	case "ios":
-		return len(ev.ID) > 6 && (ev.ID[:6] == "CRYPTO" || ev.ID[:5] == "IPSEC" || ev.ID[:5] == "IKEV2")
-	}
-	return false
+	return append(known, knocking...)
 }
 
 // name gives a tunnel its addresses and its name: the configured one, else "A,B".
