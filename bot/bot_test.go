@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,13 +24,70 @@ import (
 
 	"vpnbot/bot"
 	"vpnbot/bot/store"
+	"vpnbot/bot/store/postgrestest"
 	"vpnbot/bot/workspace"
 	"vpnbot/devices/inventory"
 	"vpnbot/diag/report"
 	"vpnbot/playbooks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// postgres is the server of the conversations that are had on both stores; it starts with
+// the first of them.
+var postgres struct {
+	sync.Mutex
+	address   string
+	stop      func()
+	err       error
+	databases int
+}
+
+// database gives the address of an empty database: locks of different tests must not meet.
+func database(t *testing.T) string {
+	t.Helper()
+	p := &postgres
+	p.Lock()
+	defer p.Unlock()
+	if p.address == "" && p.err == nil {
+		p.address, p.stop, p.err = postgrestest.Start()
+	}
+	if p.err != nil {
+		t.Skip("PostgreSQL is not installed: " + p.err.Error())
+	}
+	db, err := sql.Open("pgx", p.address+"postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p.databases++
+	name := fmt.Sprintf("t%d", p.databases)
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return p.address + name
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if postgres.stop != nil {
+			postgres.stop()
+		}
+		os.Exit(code)
+	}))
+}
+
+// opener opens an office on one kind of store.
+type opener func(*testing.T, workspace.Options, func(*bot.Config)) *office
+
+// onBoth has a conversation once on each kind of store.
+func onBoth(t *testing.T, conversation func(t *testing.T, open opener)) {
+	t.Run("sqlite", func(t *testing.T) { conversation(t, open) })
+	t.Run("postgres", func(t *testing.T) {
+		conversation(t, func(t *testing.T, opts workspace.Options, change func(*bot.Config)) *office {
+			t.Helper()
+			return openOn(t, database(t), opts, change)
+		})
+	})
+}
 
 const (
 	amelie = "U000AMELIE"
@@ -261,6 +319,11 @@ func (o *office) config() bot.Config {
 
 func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *office {
 	t.Helper()
+	return openOn(t, "sqlite:"+filepath.Join(t.TempDir(), "bot.db"), opts, change)
+}
+
+func openOn(t *testing.T, dsn string, opts workspace.Options, change func(*bot.Config)) *office {
+	t.Helper()
 	t.Parallel()
 	ctx := context.Background()
 	c := &clock{}
@@ -269,7 +332,7 @@ func open(t *testing.T, opts workspace.Options, change func(*bot.Config)) *offic
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, ws: ws, clock: c, dsn: "sqlite:" + filepath.Join(t.TempDir(), "bot.db"), net: newNetwork()}
+	o := &office{t: t, ws: ws, clock: c, dsn: dsn, net: newNetwork()}
 	o.cfg = o.config()
 	if change != nil {
 		change(&o.cfg)

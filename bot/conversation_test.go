@@ -40,43 +40,45 @@ func TestDiagnosis(t *testing.T) {
 }
 
 func TestRepair(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.types(amelie, "/vpn diagnose london-lima")
-	o.reads("Stale SA", "london-lima")
-	card := o.reads("Repair of london-lima proposed", "clear crypto isakmp sa 203.0.113.20", "hq-asa", "Drops london-lima", "cannot be undone")
-	if b, ok := card.Button("approval.approve"); !ok || b.Confirm == "" || len(b.Value) < 32 {
-		t.Errorf("approve button: %+v", b)
-	}
-	for _, m := range o.ws.Messages("") {
-		for _, who := range m.Mentions() {
-			if who == "channel" || who == "here" || who == "everyone" {
-				t.Errorf("device text became a mention of %s: %s", who, m.Content())
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.types(amelie, "/vpn diagnose london-lima")
+		o.reads("Stale SA", "london-lima")
+		card := o.reads("Repair of london-lima proposed", "clear crypto isakmp sa 203.0.113.20", "hq-asa", "Drops london-lima", "cannot be undone")
+		if b, ok := card.Button("approval.approve"); !ok || b.Confirm == "" || len(b.Value) < 32 {
+			t.Errorf("approve button: %+v", b)
+		}
+		for _, m := range o.ws.Messages("") {
+			for _, who := range m.Mentions() {
+				if who == "channel" || who == "here" || who == "everyone" {
+					t.Errorf("device text became a mention of %s: %s", who, m.Content())
+				}
 			}
 		}
-	}
 
-	o.clicks(amelie, card, "approval.approve")
-	o.whispered(amelie, "another person has to approve")
-	if got := o.net.written(); len(got) != 0 {
-		t.Fatalf("the device saw %v", got)
-	}
+		o.clicks(amelie, card, "approval.approve")
+		o.whispered(amelie, "another person has to approve")
+		if got := o.net.written(); len(got) != 0 {
+			t.Fatalf("the device saw %v", got)
+		}
 
-	o.clicks(boris, card, "approval.approve")
-	end := o.reads("repaired: verified up", "succeeded", "QM_IDLE")
-	if end.TS != card.TS {
-		t.Error("the outcome is another message than the proposal")
-	}
-	if got := o.net.written(); len(got) != 1 || got[0] != "hq-asa: clear crypto isakmp sa 203.0.113.20" {
-		t.Errorf("the device saw %v", got)
-	}
-	if _, n, err := o.store.VerifyAudit(o.ctx()); err != nil || n < 6 {
-		t.Errorf("audit: %d records, %v", n, err)
-	}
-	ps, err := o.store.ProposalsOf(o.ctx(), "london-lima", 5)
-	if err != nil || len(ps) != 1 || ps[0].State != approval.Succeeded || ps[0].Approver != boris {
-		t.Errorf("proposals: %+v, %v", ps, err)
-	}
-	o.fine()
+		o.clicks(boris, card, "approval.approve")
+		end := o.reads("repaired: verified up", "succeeded", "QM_IDLE")
+		if end.TS != card.TS {
+			t.Error("the outcome is another message than the proposal")
+		}
+		if got := o.net.written(); len(got) != 1 || got[0] != "hq-asa: clear crypto isakmp sa 203.0.113.20" {
+			t.Errorf("the device saw %v", got)
+		}
+		if _, n, err := o.store.VerifyAudit(o.ctx()); err != nil || n < 6 {
+			t.Errorf("audit: %d records, %v", n, err)
+		}
+		ps, err := o.store.ProposalsOf(o.ctx(), "london-lima", 5)
+		if err != nil || len(ps) != 1 || ps[0].State != approval.Succeeded || ps[0].Approver != boris {
+			t.Errorf("proposals: %+v, %v", ps, err)
+		}
+		o.fine()
+	})
 }
 
 func TestWrongCommands(t *testing.T) {
@@ -187,22 +189,24 @@ func TestWhoMayApprove(t *testing.T) {
 
 // Slack delivers everything twice, people click twice, and two people click at once.
 func TestEverythingTwice(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.ws.DeliverTwice(100, false)
-	o.types(amelie, "/vpn diagnose london-lima")
-	card := o.reads("Repair of london-lima proposed")
-	o.ws.DeliverTwice(100, true)
-	o.clicks(boris, card, "approval.approve")
-	o.clicks(chiara, card, "approval.approve")
-	o.ws.Click(boris, card.TS, "approval.approve") // the button may be gone by now
-	o.reads("repaired: verified up")
-	if o.net.runs != 1 {
-		t.Errorf("%d runs", o.net.runs)
-	}
-	if got := o.net.written(); len(got) != 1 {
-		t.Errorf("the device saw %v", got)
-	}
-	o.noneTwice()
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.ws.DeliverTwice(100, false)
+		o.types(amelie, "/vpn diagnose london-lima")
+		card := o.reads("Repair of london-lima proposed")
+		o.ws.DeliverTwice(100, true)
+		o.clicks(boris, card, "approval.approve")
+		o.clicks(chiara, card, "approval.approve")
+		o.ws.Click(boris, card.TS, "approval.approve") // the button may be gone by now
+		o.reads("repaired: verified up")
+		if o.net.runs != 1 {
+			t.Errorf("%d runs", o.net.runs)
+		}
+		if got := o.net.written(); len(got) != 1 {
+			t.Errorf("the device saw %v", got)
+		}
+		o.noneTwice()
+	})
 }
 
 func TestRejectAndWithdraw(t *testing.T) {
@@ -230,22 +234,24 @@ func TestRejectAndWithdraw(t *testing.T) {
 }
 
 func TestJoin(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.net.gate = make(chan struct{})
-	o.types(amelie, "/vpn diagnose london-lima")
-	o.reads("london-lima", "running")
-	o.types(boris, "/vpn diagnose london-lima")
-	o.whispered(boris, "joined")
-	close(o.net.gate)
-	card := o.reads("Repair of london-lima proposed")
-	o.clicks(boris, card, "approval.approve")
-	o.whispered(boris, "another person has to approve")
-	o.clicks(chiara, card, "approval.approve")
-	o.reads("repaired: verified up")
-	if o.net.runs != 1 {
-		t.Errorf("%d runs", o.net.runs)
-	}
-	o.fine()
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.net.gate = make(chan struct{})
+		o.types(amelie, "/vpn diagnose london-lima")
+		o.reads("london-lima", "running")
+		o.types(boris, "/vpn diagnose london-lima")
+		o.whispered(boris, "joined")
+		close(o.net.gate)
+		card := o.reads("Repair of london-lima proposed")
+		o.clicks(boris, card, "approval.approve")
+		o.whispered(boris, "another person has to approve")
+		o.clicks(chiara, card, "approval.approve")
+		o.reads("repaired: verified up")
+		if o.net.runs != 1 {
+			t.Errorf("%d runs", o.net.runs)
+		}
+		o.fine()
+	})
 }
 
 func TestCancel(t *testing.T) {
@@ -302,114 +308,122 @@ func TestSlackMisbehaves(t *testing.T) {
 
 // The bot stops in the middle of a diagnosis and between proposal and approval.
 func TestRestart(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.net.gate = make(chan struct{})
-	o.types(amelie, "/vpn diagnose london-lima")
-	card := o.reads("london-lima", "running")
-	o.stop()
-	close(o.net.gate)
-	o.start()
-	end := o.reads("Stale SA", "confidence", "took")
-	if end.TS != card.TS {
-		t.Error("another card after the restart")
-	}
-	p := o.reads("Repair of london-lima proposed")
-	o.stop()
-	o.start()
-	o.clicks(boris, p, "approval.approve")
-	o.reads("repaired: verified up")
-	if got := o.net.written(); len(got) != 1 {
-		t.Errorf("the device saw %v", got)
-	}
-	o.noneTwice()
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.net.gate = make(chan struct{})
+		o.types(amelie, "/vpn diagnose london-lima")
+		card := o.reads("london-lima", "running")
+		o.stop()
+		close(o.net.gate)
+		o.start()
+		end := o.reads("Stale SA", "confidence", "took")
+		if end.TS != card.TS {
+			t.Error("another card after the restart")
+		}
+		p := o.reads("Repair of london-lima proposed")
+		o.stop()
+		o.start()
+		o.clicks(boris, p, "approval.approve")
+		o.reads("repaired: verified up")
+		if got := o.net.written(); len(got) != 1 {
+			t.Errorf("the device saw %v", got)
+		}
+		o.noneTwice()
+	})
 }
 
 // Nobody saw how the run ended: final, never repeated, and a look at the devices.
 func TestUnknown(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.net.lose = true
-	o.types(amelie, "/vpn diagnose london-lima")
-	card := o.reads("Repair of london-lima proposed")
-	o.clicks(boris, card, "approval.approve")
-	o.reads("outcome unknown", "not repeated")
-	o.replied(card, "nobody saw", "show crypto isakmp sa")
-	o.stop()
-	o.start()
-	if err := o.ws.Click(boris, card.TS, "approval.approve"); err == nil {
-		t.Error("the button is still there")
-	}
-	if got := o.net.written(); len(got) != 1 {
-		t.Errorf("the device saw %v", got)
-	}
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.net.lose = true
+		o.types(amelie, "/vpn diagnose london-lima")
+		card := o.reads("Repair of london-lima proposed")
+		o.clicks(boris, card, "approval.approve")
+		o.reads("outcome unknown", "not repeated")
+		o.replied(card, "nobody saw", "show crypto isakmp sa")
+		o.stop()
+		o.start()
+		if err := o.ws.Click(boris, card.TS, "approval.approve"); err == nil {
+			t.Error("the button is still there")
+		}
+		if got := o.net.written(); len(got) != 1 {
+			t.Errorf("the device saw %v", got)
+		}
+	})
 }
 
 func TestPause(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.types(amelie, "/vpn diagnose london-lima")
-	card := o.reads("Repair of london-lima proposed")
-	o.types(chiara, "/vpn pause storm <&>")
-	o.reads("Repairs are paused", "storm <&>")
-	o.clicks(boris, card, "approval.approve")
-	o.whispered(boris, "Repairs are paused")
-	o.types(boris, "/vpn pending")
-	o.whispered(boris, "1 open approvals", "london-lima", "paused")
-	o.types(chiara, "/vpn resume")
-	o.reads("Repairs may run again")
-	o.clicks(boris, card, "approval.approve")
-	o.reads("repaired: verified up")
-	o.fine()
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.types(amelie, "/vpn diagnose london-lima")
+		card := o.reads("Repair of london-lima proposed")
+		o.types(chiara, "/vpn pause storm <&>")
+		o.reads("Repairs are paused", "storm <&>")
+		o.clicks(boris, card, "approval.approve")
+		o.whispered(boris, "Repairs are paused")
+		o.types(boris, "/vpn pending")
+		o.whispered(boris, "1 open approvals", "london-lima", "paused")
+		o.types(chiara, "/vpn resume")
+		o.reads("Repairs may run again")
+		o.clicks(boris, card, "approval.approve")
+		o.reads("repaired: verified up")
+		o.fine()
+	})
 }
 
 // A tunnel falls, is diagnosed by itself, somebody presses "Propose repair", it comes back.
 func TestSweeps(t *testing.T) {
-	o := open(t, workspace.Options{}, func(c *bot.Config) {
-		c.Schedules = []bot.Schedule{{Name: "tunnels", Cron: "@every 1s", Playbook: "sweep"}}
-	})
-	o.reads("First look at 3 tunnels: 3 up")
-	o.net.set("london-lima", report.Down)
-	alert := o.reads("london-lima went down")
-	found := o.replied(alert, "Stale SA", "tunnel is down")
-	if _, ok := found.Button("approval.propose"); !ok {
-		t.Fatalf("no button to propose under %s", found.Content())
-	}
-	for _, m := range o.ws.Messages("") {
-		if _, ok := m.Button("approval.approve"); ok {
-			t.Error("a sweep proposed by itself")
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, func(c *bot.Config) {
+			c.Schedules = []bot.Schedule{{Name: "tunnels", Cron: "@every 1s", Playbook: "sweep"}}
+		})
+		o.reads("First look at 3 tunnels: 3 up")
+		o.net.set("london-lima", report.Down)
+		alert := o.reads("london-lima went down")
+		found := o.replied(alert, "Stale SA", "tunnel is down")
+		if _, ok := found.Button("approval.propose"); !ok {
+			t.Fatalf("no button to propose under %s", found.Content())
 		}
-	}
-	o.clicks(amelie, found, "approval.propose")
-	card := o.reads("Repair of london-lima proposed", "asked by <@"+amelie+">")
-	o.clicks(boris, card, "approval.approve")
-	o.reads("repaired: verified up")
-	back := o.reads("london-lima", "is up again after")
-	if back.TS != alert.TS {
-		t.Error("the incident's card was not edited")
-	}
-	o.types(amelie, "/vpn mute london-oslo 2h <works>")
-	o.reads("london-oslo is muted", "<works>")
-	o.net.set("london-oslo", report.Down)
-	o.eventually("the state to be seen", func() bool {
-		s, err := o.store.Tunnels(o.ctx())
-		return err == nil && s["london-oslo"].State == "down"
-	})
-	o.types(amelie, "/vpn status")
-	o.whispered(amelie, "1 down, 2 up", "london-oslo", "muted")
-	for _, m := range o.ws.Messages("") {
-		if m.Contains("london-oslo went down") {
-			t.Error("a muted tunnel was told")
-		}
-	}
-	o.types(amelie, "/vpn history london-lima")
-	o.reads("london-lima", "history", "up → down", "repair succeeded, helped", "Stale SA")
-	o.until("the timeline", func() bool {
 		for _, m := range o.ws.Messages("") {
-			for _, f := range m.Files {
-				if f.Name == "timeline-london-lima.png" && strings.HasPrefix(string(f.Content), "\x89PNG") && strings.Contains(f.AltText, "Timeline of london-lima") {
-					return true
-				}
+			if _, ok := m.Button("approval.approve"); ok {
+				t.Error("a sweep proposed by itself")
 			}
 		}
-		return false
+		o.clicks(amelie, found, "approval.propose")
+		card := o.reads("Repair of london-lima proposed", "asked by <@"+amelie+">")
+		o.clicks(boris, card, "approval.approve")
+		o.reads("repaired: verified up")
+		back := o.reads("london-lima", "is up again after")
+		if back.TS != alert.TS {
+			t.Error("the incident's card was not edited")
+		}
+		o.types(amelie, "/vpn mute london-oslo 2h <works>")
+		o.reads("london-oslo is muted", "<works>")
+		o.net.set("london-oslo", report.Down)
+		o.eventually("the state to be seen", func() bool {
+			s, err := o.store.Tunnels(o.ctx())
+			return err == nil && s["london-oslo"].State == "down"
+		})
+		o.types(amelie, "/vpn status")
+		o.whispered(amelie, "1 down, 2 up", "london-oslo", "muted")
+		for _, m := range o.ws.Messages("") {
+			if m.Contains("london-oslo went down") {
+				t.Error("a muted tunnel was told")
+			}
+		}
+		o.types(amelie, "/vpn history london-lima")
+		o.reads("london-lima", "history", "up → down", "repair succeeded, helped", "Stale SA")
+		o.until("the timeline", func() bool {
+			for _, m := range o.ws.Messages("") {
+				for _, f := range m.Files {
+					if f.Name == "timeline-london-lima.png" && strings.HasPrefix(string(f.Content), "\x89PNG") && strings.Contains(f.AltText, "Timeline of london-lima") {
+						return true
+					}
+				}
+			}
+			return false
+		})
 	})
 }
 

@@ -79,16 +79,18 @@ func TestWhereTheBotIsNot(t *testing.T) {
 
 // The bot is removed from its channel in the middle and invited again: nothing is lost.
 func TestRemovedAndInvitedAgain(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.ws.Kick(o.ws.ChannelID())
-	o.types(amelie, "/vpn diagnose london-lima")
-	o.until("a refused post", func() bool { return len(o.ws.Calls("chat.postMessage")) > 0 })
-	posts := len(o.ws.Calls("chat.postMessage"))
-	o.ws.Invite(o.ws.ChannelID())
-	o.passing(10*time.Second, "another attempt", func() bool { return len(o.ws.Calls("chat.postMessage")) > posts })
-	o.reads("Stale SA", "tunnel is")
-	o.reads("Repair of london-lima proposed")
-	o.noneTwice()
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.ws.Kick(o.ws.ChannelID())
+		o.types(amelie, "/vpn diagnose london-lima")
+		o.until("a refused post", func() bool { return len(o.ws.Calls("chat.postMessage")) > 0 })
+		posts := len(o.ws.Calls("chat.postMessage"))
+		o.ws.Invite(o.ws.ChannelID())
+		o.passing(10*time.Second, "another attempt", func() bool { return len(o.ws.Calls("chat.postMessage")) > posts })
+		o.reads("Stale SA", "tunnel is")
+		o.reads("Repair of london-lima proposed")
+		o.noneTwice()
+	})
 }
 
 // Somebody deletes the card of a repair that waits for approval: its outcome is still shown.
@@ -112,36 +114,38 @@ func TestDeletedCard(t *testing.T) {
 // Slack is away for an hour: everything that happened meanwhile arrives once, in its
 // newest state, and old clicks do nothing.
 func TestOutageOfAnHour(t *testing.T) {
-	o := open(t, workspace.Options{}, nil)
-	o.net.gate = make(chan struct{})
-	o.types(amelie, "/vpn diagnose london-lima")
-	card := o.reads("london-lima", "running")
-	back := o.ws.Inject(workspace.Fault{Method: "*", Status: 503, Empty: true})
-	close(o.net.gate)
-	o.eventually("the run to end", func() bool {
-		r, err := o.store.LastRun(o.ctx(), "london-lima")
-		return err == nil && r.State == "done"
-	})
-	o.until("a refused call", func() bool {
-		for _, c := range o.ws.Calls("") {
-			if c.Status == 503 {
-				return true
+	onBoth(t, func(t *testing.T, open opener) {
+		o := open(t, workspace.Options{}, nil)
+		o.net.gate = make(chan struct{})
+		o.types(amelie, "/vpn diagnose london-lima")
+		card := o.reads("london-lima", "running")
+		back := o.ws.Inject(workspace.Fault{Method: "*", Status: 503, Empty: true})
+		close(o.net.gate)
+		o.eventually("the run to end", func() bool {
+			r, err := o.store.LastRun(o.ctx(), "london-lima")
+			return err == nil && r.State == "done"
+		})
+		o.until("a refused call", func() bool {
+			for _, c := range o.ws.Calls("") {
+				if c.Status == 503 {
+					return true
+				}
 			}
+			return false
+		})
+		for range 6 {
+			o.clock.jump(10 * time.Minute)
 		}
-		return false
+		back()
+		o.clock.jump(time.Minute)
+		end := o.reads("Stale SA", "tunnel is")
+		if end.TS != card.TS {
+			t.Error("another card after the outage")
+		}
+		o.reads("Repair of london-lima expired")
+		o.replied(card, "1. Stale SA")
+		o.noneTwice()
 	})
-	for range 6 {
-		o.clock.jump(10 * time.Minute)
-	}
-	back()
-	o.clock.jump(time.Minute)
-	end := o.reads("Stale SA", "tunnel is")
-	if end.TS != card.TS {
-		t.Error("another card after the outage")
-	}
-	o.reads("Repair of london-lima expired")
-	o.replied(card, "1. Stale SA")
-	o.noneTwice()
 }
 
 // A card that is days old still gets its newest state, though Slack fails on the way.

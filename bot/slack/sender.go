@@ -46,6 +46,7 @@ const (
 	keepTrying  = 24 * time.Hour // a new post
 	maxEdits    = 1000           // attempts at one state of a card, however old the card is
 	lookupDelay = time.Second    // before a lost post is looked for: Slack needs a moment
+	atOnce      = 100            // messages of a channel that are read from the queue
 )
 
 // NewSender makes a sender for the store's queue.
@@ -62,7 +63,7 @@ func (s *Sender) Run(ctx context.Context) {
 	done := make(chan struct{}, 1)
 	for {
 		next := time.Second
-		lead, err := s.store.Lead(ctx, "send")
+		lead, err := s.store.LeadSending(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("the queue of messages cannot be read", "error", err)
 		}
@@ -88,7 +89,7 @@ func (s *Sender) Run(ctx context.Context) {
 
 // start gives every channel with something to send a worker; it returns how long to sleep.
 func (s *Sender) start(ctx context.Context, wg *sync.WaitGroup, done chan struct{}) (time.Duration, error) {
-	msgs, err := s.store.Unsent(ctx, 500)
+	msgs, err := s.store.Unsent(ctx, atOnce)
 	if err != nil {
 		return time.Second, err
 	}
@@ -203,16 +204,17 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 			return true, s.store.Delivered(ctx, found, ts, "", editPause)
 		}
 	}
-	if err := s.store.Trying(ctx, m); err != nil {
+	if m.Kind == "file" {
+		return s.file(ctx, m, thread)
+	}
+	if ok, err := s.trying(ctx, &m); err != nil || !ok {
 		return false, err
 	}
 	cctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var body message.Message
-	if m.Kind != "file" {
-		if err := json.Unmarshal(m.Body, &body); err != nil {
-			return true, s.store.GiveUp(ctx, m, "its body is not understood: "+err.Error())
-		}
+	if err := json.Unmarshal(m.Body, &body); err != nil {
+		return true, s.store.GiveUp(ctx, m, "its body is not understood: "+err.Error())
 	}
 	switch m.Kind {
 	case "post":
@@ -256,10 +258,18 @@ func (s *Sender) send(ctx context.Context, m store.Message) (goOn bool, err erro
 		}
 		s.fine(m.Channel)
 		return true, s.store.Delivered(ctx, m, "", "", 0)
-	case "file":
-		return s.file(ctx, m, thread)
 	}
 	return true, s.store.GiveUp(ctx, m, "unknown kind "+m.Kind)
+}
+
+// trying claims a message right before it is sent; false when it is not ours to send any
+// more: perhaps another process took this one for dead.
+func (s *Sender) trying(ctx context.Context, m *store.Message) (bool, error) {
+	answer := callTimeout + lookupDelay
+	if m.Kind == "post" && m.TS != "" {
+		answer = editPause // an edit may happen twice
+	}
+	return s.store.Trying(ctx, m, answer)
 }
 
 // unwelcome are Slack's words for a channel that the bot cannot post in.
@@ -294,10 +304,12 @@ func (s *Sender) file(ctx context.Context, m store.Message, thread string) (bool
 			// Bytes that nobody shared are seen by nobody: another try does no harm.
 			return s.failed(ctx, m, err, "upload", again)
 		}
-		if err := s.store.Uploaded(ctx, m, id); err != nil {
+		if ok, err := s.store.Uploaded(ctx, &m, id); err != nil || !ok {
 			return false, err
 		}
-		m.File = id
+	}
+	if ok, err := s.trying(ctx, &m); err != nil || !ok {
+		return false, err
 	}
 	if err := s.api.Share(cctx, m.File, f.Title, m.Channel, thread); err != nil {
 		return s.failed(ctx, m, err, "share a file", once)
@@ -318,7 +330,8 @@ const (
 // failed decides what follows a failed call.
 func (s *Sender) failed(ctx context.Context, m store.Message, err error, what string, kind sort) (bool, error) {
 	if ctx.Err() != nil {
-		return false, nil
+		// This process stops. The call has ended, so that the next one need not wait for it.
+		return false, s.store.Later(context.WithoutCancel(ctx), m, lookupDelay, false)
 	}
 	fate, after := Judge(err)
 	if fate == Refused && (kind == reads || m.Channel == s.home && unwelcome(Code(err))) {
@@ -334,7 +347,8 @@ func (s *Sender) failed(ctx context.Context, m store.Message, err error, what st
 	s.mu.Unlock()
 	switch {
 	case fate == Refused && m.Kind == "file" && m.File != "" && Code(err) == "file_not_found":
-		return true, s.store.Uploaded(ctx, m, "") // begin again
+		_, err := s.store.Uploaded(ctx, &m, "") // begin again
+		return true, err
 	case fate == Refused, m.TS == "" && s.now().Sub(m.CreatedAt) > keepTrying, m.Attempts > maxEdits:
 		s.log.Error("Slack refused a message", "what", what, "key", m.Key, "error", Explain(what, err))
 		s.fine(m.Channel)

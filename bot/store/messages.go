@@ -90,16 +90,23 @@ func (s *Store) Message(ctx context.Context, key string) (Message, error) {
 	return scanMessage(s.row(ctx, `SELECT `+messageColumns+` FROM messages WHERE k = ?`, key).Scan)
 }
 
-// Unsent are the messages that Slack does not have in their newest version and that are
-// due, at most limit, without their Data; those of a channel in their order but the urgent
-// before the others.
-func (s *Store) Unsent(ctx context.Context, limit int) ([]Message, error) {
+// Unsent are the messages that Slack does not have in their newest version and that can be
+// sent now, without their Data: of each channel the first most, so that what waits in one
+// keeps no other waiting. Those of a channel stand in their order, but the urgent before
+// the others. A reply whose post waits elsewhere, or for a time, waits with it.
+func (s *Store) Unsent(ctx context.Context, most int) ([]Message, error) {
 	var out []Message
-	err := s.each(ctx, `SELECT `+strings.Replace(messageColumns, "data", "NULL", 1)+` FROM messages WHERE sent < version AND failed = '' AND not_before <= ? ORDER BY urgent DESC, id LIMIT ?`, func(r *sql.Rows) error {
+	now := us(s.now())
+	err := s.each(ctx, `SELECT `+strings.Replace(messageColumns, "data", "NULL", 1)+` FROM messages WHERE id IN (
+		SELECT id FROM (
+			SELECT m.id, row_number() OVER (PARTITION BY m.channel ORDER BY m.urgent DESC, m.id) AS place
+			FROM messages m LEFT JOIN messages p ON p.k = m.parent AND m.parent <> '' AND p.ts = '' AND p.failed = ''
+			WHERE m.sent < m.version AND m.failed = '' AND m.not_before <= ? AND (p.id IS NULL OR p.channel = m.channel AND p.not_before <= ?)
+		) AS places WHERE place <= ?) ORDER BY urgent DESC, id`, func(r *sql.Rows) error {
 		m, err := scanMessage(r.Scan)
 		out = append(out, m)
 		return err
-	}, us(s.now()), limit)
+	}, now, now, most)
 	return out, err
 }
 
@@ -111,17 +118,46 @@ func (s *Store) Waiting(ctx context.Context) (n int, next time.Time, err error) 
 	return n, at(due.Int64), err
 }
 
-// Trying notes that a version is being sent: until Delivered its fate is unknown. Whoever
-// takes it up again after a stop waits for the pace of edits too.
-func (s *Store) Trying(ctx context.Context, m Message) error {
-	return s.tx(ctx, func(t *tx) error {
-		return t.exec(`UPDATE messages SET trying = ?, attempts = attempts + 1, not_before = ? WHERE id = ?`, m.Version, us(s.now().Add(EditPause)), m.ID)
+// sending is the duty of emptying the queue.
+const sending = "send"
+
+// Trying is called right before a version is sent: until Delivered its fate is unknown. It
+// is a compare-and-set: false says that another process sends by now, or that the message
+// is no longer as m has it, and that this process must not send it.
+//
+// answer is how long Slack's answer may take. A server may take this process for dead while
+// it is only cut off, so that whoever takes its duty over leaves the message alone so long;
+// the lock on a file is free only when the process is gone, and a moment is enough.
+func (s *Store) Trying(ctx context.Context, m *Message, answer time.Duration) (ok bool, err error) {
+	if !s.pg {
+		answer = EditPause
+	}
+	err = s.tx(ctx, func(t *tx) error {
+		ok = false
+		if leads, err := t.leads(sending); err != nil || !leads {
+			return err
+		}
+		n, err := t.count(`UPDATE messages SET trying = ?, attempts = attempts + 1, not_before = ? WHERE id = ? AND sent = ? AND trying = ? AND ts = ? AND file = ?`,
+			m.Version, us(s.now().Add(answer)), m.ID, m.Sent, m.Trying, m.TS, m.File)
+		ok = n == 1
+		return err
 	})
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		m.Trying = m.Version
+	}
+	return ok, nil
 }
 
-// Move gives a message that was never posted another channel, outside of threads.
+// Move gives a message that was never posted another channel, outside of threads; its
+// replies go with it.
 func (s *Store) Move(ctx context.Context, m Message, channel string) error {
 	return s.tx(ctx, func(t *tx) error {
+		if err := t.exec(`UPDATE messages SET channel = ? WHERE parent = ? AND ts = ''`, channel, m.Key); err != nil {
+			return err
+		}
 		return t.exec(`UPDATE messages SET channel = ?, thread = '', trying = sent, not_before = 0 WHERE id = ? AND ts = ''`, channel, m.ID)
 	})
 }
@@ -142,9 +178,25 @@ func (s *Store) Delivered(ctx context.Context, m Message, ts, file string, pause
 	})
 }
 
-// Uploaded keeps the id of a file whose bytes Slack has but which is not shared yet.
-func (s *Store) Uploaded(ctx context.Context, m Message, file string) error {
-	return s.tx(ctx, func(t *tx) error { return t.exec(`UPDATE messages SET file = ? WHERE id = ?`, file, m.ID) })
+// Uploaded keeps the id of a file whose bytes Slack has but which is not shared yet; ""
+// forgets it. False says, as with Trying, that another process has the message by now.
+func (s *Store) Uploaded(ctx context.Context, m *Message, file string) (ok bool, err error) {
+	err = s.tx(ctx, func(t *tx) error {
+		ok = false
+		if leads, err := t.leads(sending); err != nil || !leads {
+			return err
+		}
+		n, err := t.count(`UPDATE messages SET file = ? WHERE id = ? AND file = ?`, file, m.ID, m.File)
+		ok = n == 1
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if ok {
+		m.File = file
+	}
+	return ok, nil
 }
 
 // Later puts a message off; known tells that Slack certainly does not have it.
@@ -164,10 +216,21 @@ func (s *Store) GiveUp(ctx context.Context, m Message, why string) error {
 	})
 }
 
+// LeadSending gives this process the duty of emptying the queue (Lead).
+func (s *Store) LeadSending(ctx context.Context) (bool, error) { return s.Lead(ctx, sending) }
+
+func leadKey(duty string) string { return "lead." + duty }
+
+// leads tells whether this process has a duty.
+func (t *tx) leads(duty string) (bool, error) {
+	holder, err := t.get(leadKey(duty))
+	return holder == t.s.instance, err
+}
+
 // Lead gives this process a duty that one process at a time has; false when another
 // living process has it.
 func (s *Store) Lead(ctx context.Context, duty string) (bool, error) {
-	key := "lead." + duty
+	key := leadKey(duty)
 	holder, err := s.Get(ctx, key)
 	if err != nil || holder == s.instance {
 		return err == nil, err
@@ -179,6 +242,7 @@ func (s *Store) Lead(ctx context.Context, duty string) (bool, error) {
 	}
 	got := false
 	err = s.tx(ctx, func(t *tx) error {
+		got = false
 		now, err := t.get(key)
 		if err != nil || now != holder {
 			return err
