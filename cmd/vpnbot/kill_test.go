@@ -321,7 +321,7 @@ func killTheBot(t *testing.T, dsn string, places []int, rounds int) {
 	// What became unknown is looked at, reading only, and a person is asked.
 	if states[approval.Unknown] > 0 {
 		k.start(1)
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 		defer cancel()
 		if _, err := ws.WaitFor(ctx, func(m workspace.Message) bool {
 			return m.IsReply() && m.Contains("nobody saw how the repair") && m.Contains("hq-asa")
