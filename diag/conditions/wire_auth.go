@@ -68,8 +68,13 @@ func (s *story) authTrouble() *auth {
 		if moved {
 			a.weight, a.cert = a.weight-4, a.cert-4
 		}
+		from := "from the same address as the ones before"
+		if s.lateBehindNAT() {
+			a.weight, a.cert = a.weight-2, a.cert-2
+			from = "through a NAT, and whether from the same address as the ones before is not known (the capture there does not have them),"
+		}
 		a.note = "message 5 arrives and gets no valid answer"
-		a.expl = fmt.Sprintf("Messages 1 to 4 are complete. Message 5 arrives at %s from the same address as the ones before and is not answered, %s. It is the first message encrypted with the pre-shared key: one that cannot be decrypted is dropped in silence.", s.name(s.res), plural(copies, "copy", "copies"))
+		a.expl = fmt.Sprintf("Messages 1 to 4 are complete. Message 5 arrives at %s %s and is not answered, %s. It is the first message encrypted with the pre-shared key: one that cannot be decrypted is dropped in silence.", s.name(s.res), from, plural(copies, "copy", "copies"))
 		a.places = s.rcvdPlaces(st.unit, "arrived")
 		if len(a.places) == 0 {
 			a.places = s.sentPlaces(st.unit, "")
@@ -179,6 +184,32 @@ func (s *story) authTrouble() *auth {
 // its signature: an identity, AUTH by a key or a bare signature, and one child stay below.
 func carriesCert(u *path.Unit) bool {
 	return u.First().Parts > 1 || u.First().Length > 700
+}
+
+// lateBehindNAT: the responder's capture begins after the exchange moved to UDP 4500, and
+// nothing says whether the initiator's address moved with it.
+func (s *story) lateBehindNAT() bool {
+	if !s.a.Floated() {
+		return false
+	}
+	for _, m := range s.a.Msgs {
+		x := m.Rcvd()
+		if m.From != s.ini || x == nil {
+			continue
+		}
+		if x.Dst.Port() != 4500 {
+			return false
+		}
+		for _, n := range s.a.Negs {
+			for _, k := range n.NATSeen {
+				if !k.FromInitiator && k.Of(x.Src.Addr()) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // authByInitiator: IKE_AUTH was answered in full and the initiator turns away at once: it

@@ -110,7 +110,7 @@ func (s *story) espLost(udp bool) *Match {
 			continue
 		}
 		if s.both() {
-			if d.arrived > 0 || d.lost == 0 {
+			if s.espPassed(from) || d.lost == 0 {
 				continue
 			}
 			w := 5.6
@@ -182,6 +182,17 @@ func (s *story) espLost(udp bool) *Match {
 		m.Actions[0].Steps = append(append([]string{}, ispSteps...), "a device inspects UDP 4500 and drops what is not IKE: ask for all of UDP 4500 to be passed")
 	}
 	return m
+}
+
+// espPassed tells whether ESP of an end arrived, at any time: seen at the other end, or ESP
+// of both ran before the capture there began.
+func (s *story) espPassed(from int) bool {
+	d, back := s.esp[from], s.esp[1-from]
+	if d.arrived > 0 || !s.both() {
+		return d.arrived > 0
+	}
+	began := s.w.Ends[1-from].View.Began
+	return back.arrived > 0 && d.first.Before(began) && back.first.Before(began)
 }
 
 // quietAfterUp: nothing at all follows the negotiation, no probe, no keepalive.

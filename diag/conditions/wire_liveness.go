@@ -184,8 +184,12 @@ func cutMidway(t *Tunnel) []Match {
 		return nil
 	}
 	fs := s.falls()
-	// One of the receivers' captures must go on: else they may just have been stopped.
-	if !slices.ContainsFunc(fs, func(f fall) bool { return slices.ContainsFunc(f.lost, func(p wpkt) bool { return p.sure }) }) {
+	// One of the receivers' captures must go on: else they may just have been stopped. ESP that
+	// never passed is blocked and says nothing of the other direction.
+	if !slices.ContainsFunc(fs, func(f fall) bool {
+		return slices.ContainsFunc(f.lost, func(p wpkt) bool { return p.sure }) &&
+			(s.espPassed(f.from) || slices.ContainsFunc(f.lost, func(p wpkt) bool { return !p.esp }))
+	}) {
 		return nil
 	}
 	for _, f := range fs {
@@ -196,7 +200,7 @@ func cutMidway(t *Tunnel) []Match {
 		for _, p := range f.lost {
 			ike = ike || !p.esp
 		}
-		if !ike && s.esp[f.from].arrived == 0 {
+		if !ike && !s.espPassed(f.from) {
 			continue // ESP never passed in this direction: it is blocked, the path is not cut
 		}
 		w := 4.4
@@ -276,7 +280,7 @@ func (s *story) deadBoth() *Match {
 		}
 		// The other end is silent since the same moment.
 		o := s.lastSent(1 - f.from)
-		if o.After(f.lost[0].at) {
+		if o.IsZero() || o.After(f.lost[0].at) {
 			continue
 		}
 		return &Match{Clues: []Clue{For(3.2, fmt.Sprintf("%d packets of %s did not arrive, and %s sends nothing since %s", len(f.lost), s.name(f.from), s.name(1-f.from), o.UTC().Format("15:04:05")), placesOfPkts(f.lost, 6, "did not arrive")...)},

@@ -49,6 +49,9 @@ func (s *story) missing() *loss {
 		if k != silence && len(l.u.Msgs) > 1 && !s.goesOn(m.At, 1500*time.Millisecond) && s.msgs()[0].At != s.msgs()[len(s.msgs())-1].At {
 			continue // under way when the capture ended
 		}
+		if k == msgLost && m.Fate == path.Unseen {
+			continue // sent while the other capture did not run
+		}
 		l.n++
 		if m.Sent() != nil && len(m.Sent().Fragments) > 0 || m.Rcvd() != nil && !m.Rcvd().Complete {
 			l.frag = true

@@ -347,6 +347,22 @@ func wireNATPool(t *Tunnel) []Match {
 				"use TCP/SSL VPN or a fixed address for these users meanwhile", "a load balancer in front of the gateway: keep UDP 500 and 4500 of one source on one member"}, "nothing changes on the devices")},
 			Next: s.next("the client's capture shows that it sends both from one address")}}
 	}
+	if s.at(s.res) && s.stop.kind == noReply && s.other() {
+		b := s.stop.unit.First().Rcvd()
+		if b == nil {
+			b = s.stop.unit.First().Message
+		}
+		cs := []Clue{For(5, fmt.Sprintf("%s arrives from %v; the address by which %s calls the client in NAT detection is another", s.stop.step, b.Src, s.name(s.res)), s.rcvdPlaces(s.stop.unit, "from another address than the messages before")...)}
+		for _, step := range []string{"MM4", "AM2", "IKE_SA_INIT"} {
+			if u := s.unit(step); u != nil && u.From == s.res {
+				cs = append(cs, For(0.01, "its NAT detection names another address", s.sentPlaces(u, "")...))
+			}
+		}
+		return []Match{{Clues: cs, Title: fmt.Sprintf("The NAT in front of %s changes its public address within one attempt", s.name(s.ini)),
+			Explanation: fmt.Sprintf("%s arrives from %v and is not answered. The messages before came from another address: the hash in %s's NAT detection fits neither this address nor any port of it. That is a NAT pool without address pairing; no port is blocked, and the key is not even looked at. The capture at %s does not have those messages, so the old address itself is not known.", s.stop.step, b.Src.Addr(), s.name(s.res), s.name(s.res)),
+			Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{"ask the carrier to pin one public address per subscriber (paired pooling, RFC 4787 REQ-2); hand over the cookies " + facts.SPIHex(s.a.InitSPI)}, "nothing changes on the devices")},
+			Next:        []report.Next{{Collect: "a capture at " + s.name(s.res) + " that begins before the attempt", Because: "shows both addresses", Playbook: "capture-both-ends"}}}}
+	}
 	// What the client alone sees: the first messages on 4500 without an answer, and the
 	// answer of phase 1 on 500 repeated.
 	if !s.at(s.res) && s.at(s.ini) && (s.stop.kind == unanswered || s.stop.kind == ended) && s.a.Floated() && s.a.NAT() {
@@ -375,7 +391,7 @@ func wireNATPool(t *Tunnel) []Match {
 func (s *story) ignored() bool {
 	_, _, moved, ok := s.resettled()
 	if !ok {
-		return false
+		return s.stop.kind == noReply && s.other()
 	}
 	for _, m := range s.a.Msgs {
 		// A capture that began late has a copy of an old answer as the first of its kind.
@@ -410,6 +426,34 @@ func (s *story) resettled() (old netip.AddrPort, shows *facts.Message, moved *pa
 		}
 	}
 	return old, nil, nil, false
+}
+
+// other tells whether the responder calls the initiator by another address than all its
+// messages come from: in NAT detection, as a hash. A capture that began late at the
+// responder has none of the messages from the old address.
+func (s *story) other() bool {
+	if s.named != nil {
+		return *s.named
+	}
+	is := false
+	s.named = &is
+	var from []netip.Addr
+	for _, m := range s.a.Msgs {
+		if x := m.Rcvd(); m.From == s.ini && x != nil && s.at(s.res) && !slices.Contains(from, x.Src.Addr()) {
+			from = append(from, x.Src.Addr())
+		}
+	}
+	if len(from) == 0 || len(from) > 4 {
+		return false
+	}
+	for _, n := range s.a.Negs {
+		for _, x := range n.NATSeen {
+			if !x.FromInitiator {
+				is = !slices.ContainsFunc(from, x.Of)
+			}
+		}
+	}
+	return is
 }
 
 func infoMsg(m *path.Msg) bool { return m.Exchange == 5 || m.Exchange == 37 }

@@ -496,10 +496,11 @@ var siblings = []sibling{
 	{name: "somebody says port unreachable in the headend's name", make: answered(3, 3, true), both: true, only: blocked},
 	// Captures that overlap only partly. Without the beginning nothing may be in common, or
 	// the packets that tell are not there; a tunnel that works must not look broken by it.
-	{name: "spoke's capture began late", make: part("spoke", 0.1, 1), both: true, loses: []string{"07-main-udp4500-blocked [both]", "11-main-cert-frags-dropped [both]", "11a3-ikev2-cert-frags-dropped [both]", "11b2-ikev2-pmtu-blackhole-ike-auth [both]", "12-esp-blocked-both [both]", "12e-espinudp-blocked [both]", "15f-nat-mapping-expired [both]", "26d-main-big-ike-dropped-by-length [both]"}},
-	{name: "spoke's capture ended early", make: part("spoke", 0, 0.8), both: true, loses: []string{"12a-esp-blocked-to-hq [both]"}},
-	{name: "headend's capture began late", make: part("hq", 0.1, 1), both: true, loses: []string{"11d-esp-pmtu-blackhole [both]", "12-esp-blocked-both [both]", "13b-main-natpool-ignored [both]", "25h-clock-skew-natpool [both]", "25n-captures-of-different-attempts [both]", "27a-ezvpn-vpnc-modecfg-nonfirst-frags-dropped [both]"}},
-	{name: "headend's capture ended early", make: part("hq", 0, 0.8), both: true, loses: []string{"11d-esp-pmtu-blackhole [both]"}},
+	// Without its first nine packets 12's headend has nothing that arrived, 25n's is empty.
+	{name: "spoke's capture began late", make: part("spoke", 0.1, 1), both: true},
+	{name: "spoke's capture ended early", make: part("spoke", 0, 0.8), both: true},
+	{name: "headend's capture began late", make: part("hq", 0.1, 1), both: true, loses: []string{"12-esp-blocked-both [both]", "25n-captures-of-different-attempts [both]"}},
+	{name: "headend's capture ended early", make: part("hq", 0, 0.8), both: true},
 }
 
 func blocked(name string, _ []tap) bool {

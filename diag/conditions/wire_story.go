@@ -26,6 +26,7 @@ type story struct {
 	upAt     time.Time
 	stop     stop
 	esp      [2]espDir // by sender
+	named    *bool     // what other made
 	logged   []wpkt    // what log made
 	logMade  bool
 }
@@ -70,13 +71,69 @@ func (t *Tunnel) reading() *story {
 		return nil
 	}
 	if t.story == nil {
-		t.story = read(t)
+		t.story = read(t, t.Wire)
+		t.fuller()
 	}
 	return t.story
 }
 
-func read(t *Tunnel) *story {
-	s := &story{t: t, w: t.Wire}
+// fuller takes the reading of one end's capture where the comparison of both finds no fault
+// and the other capture missed a part: a fault that shows in packets of that time counts as
+// it would with one end.
+func (t *Tunnel) fuller() {
+	both := t.story
+	if !both.w.Comparable || !both.w.Partly() || t.strongest() != nil {
+		return
+	}
+	for e := range 2 {
+		o := both.w.Ends[1-e].View
+		t.story = read(t, both.w.Alone(e))
+		if both.up && !t.story.up {
+			continue // the other capture shows that it went on
+		}
+		if m := t.strongest(); m != nil && mostly(m.Clues[0].Places, func(p facts.Place) bool {
+			v := both.w.Ends[e].View
+			return p.Time != nil && !o.Saw(p.Time.Add(v.Offset))
+		}) {
+			return
+		}
+	}
+	t.story = both
+}
+
+func mostly(ps []facts.Place, is func(facts.Place) bool) bool {
+	n := 0
+	for _, p := range ps {
+		if is(p) {
+			n++
+		}
+	}
+	return 2*n > len(ps)
+}
+
+// strongest is the fault that the captures show best, nil when they rather show none.
+func (t *Tunnel) strongest() *Match {
+	var best *Match
+	most := 0.0
+	for _, c := range Wire() {
+		if c.Healthy {
+			continue
+		}
+		for _, m := range c.Look(t) {
+			w := Prior
+			for _, cl := range m.Clues {
+				w += cl.Weight
+			}
+			if w > most {
+				best, most = &m, w
+			}
+		}
+	}
+	return best
+}
+
+func read(t *Tunnel, w *path.Wire) *story {
+	s := &story{t: t, w: w}
 	s.choose()
 	if s.a != nil {
 		s.n = s.a.Any()

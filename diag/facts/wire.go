@@ -1,6 +1,11 @@
 package facts
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
 	"net/netip"
 	"time"
 )
@@ -60,8 +65,11 @@ type Negotiation struct {
 	Transport   string // "udp", "ctcp"
 	NATDetected bool   // a NAT-D / NAT_DETECTION payload differs from the addresses in the packet
 	NATSide     string // "initiator", "responder", "both", "": who is behind NAT by these payloads
-	NATTOffered bool   // both sides announced NAT-T (vendor id or NAT_DETECTION)
-	Floated     bool   // moved to UDP 4500
+	// NATSeen are the first NAT detection payloads about the receiver of a message whose address in
+	// the packet is another: what the sender calls the other end. At most one of each side.
+	NATSeen     []NATSeen
+	NATTOffered bool // both sides announced NAT-T (vendor id or NAT_DETECTION)
+	Floated     bool // moved to UDP 4500
 
 	VendorIDs []VendorID
 	Offered   []Proposal // of the first message that carried a clear SA payload
@@ -71,6 +79,51 @@ type Negotiation struct {
 
 	Messages []Message // in order of time; retransmissions and network duplicates included
 	Omitted  int       // messages left out of the middle because there were too many
+}
+
+// NATSeen is how one side sees the other's address: as a hash only.
+type NATSeen struct {
+	FromInitiator bool
+	InitSPI       uint64
+	RespSPI       uint64
+	Sum           []byte
+}
+
+// Of tells whether the address, with whatever port, is the one that was seen.
+func (s NATSeen) Of(a netip.Addr) bool {
+	ip := a.Unmap().AsSlice()
+	for port := range 1 << 16 {
+		// 500 and 4500 come early; a NAT may have taken any.
+		same, known := SameNATSum(s.Sum, s.InitSPI, s.RespSPI, ip, uint16(port))
+		if !known || same {
+			return same
+		}
+	}
+	return false
+}
+
+// SameNATSum compares HASH(CKY-I | CKY-R | address | port) with the one given (RFC 3947 3.2,
+// RFC 7296 2.23). Which hash it is, its length tells; another length is not known.
+func SameNATSum(sum []byte, initSPI, respSPI uint64, ip []byte, port uint16) (same, known bool) {
+	var buf [8 + 8 + 16 + 2]byte
+	binary.BigEndian.PutUint64(buf[:], initSPI)
+	binary.BigEndian.PutUint64(buf[8:], respSPI)
+	n := 16 + copy(buf[16:32], ip)
+	binary.BigEndian.PutUint16(buf[n:], port)
+	n += 2
+	switch len(sum) {
+	case md5.Size:
+		return md5.Sum(buf[:n]) == [md5.Size]byte(sum), true
+	case sha1.Size:
+		return sha1.Sum(buf[:n]) == [sha1.Size]byte(sum), true
+	case sha256.Size:
+		return sha256.Sum256(buf[:n]) == [sha256.Size]byte(sum), true
+	case sha512.Size384:
+		return sha512.Sum384(buf[:n]) == [sha512.Size384]byte(sum), true
+	case sha512.Size:
+		return sha512.Sum512(buf[:n]) == [sha512.Size]byte(sum), true
+	}
+	return false, false
 }
 
 // PathUse is one pair of ends under which a negotiation was seen.

@@ -127,8 +127,30 @@ type negotiation struct {
 
 	offered, chosen []facts.Proposal
 	vendors         []vendorSeen
+	seen            []natSeen
 	natt            [2]bool // announced by the initiator, by the responder
 	pieces          []*pieceSet
+}
+
+// natSeen is a NAT detection payload about the receiver that does not fit the packet.
+type natSeen struct {
+	src  netip.AddrPort
+	resp uint64
+	sum  []byte
+}
+
+// sees keeps what the sender of a message calls the other end's address, once for each sender.
+func (g *negotiation) sees(h *header, e ends, d *decoded) {
+	if d.natDst != natChanged || len(g.seen) >= 2 {
+		return
+	}
+	src := addrPort(e.src, e.sport)
+	for i := range g.seen {
+		if g.seen[i].src == src {
+			return
+		}
+	}
+	g.seen = append(g.seen, natSeen{src, h.resp, slices.Clone(d.natSum)})
 }
 
 type vendorSeen struct {
@@ -370,6 +392,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	} else {
 		f.dressed++
 	}
+	g.sees(&h, e, d)
 	m := sighting{
 		ts: p.ts, resp: h.resp, e: e, n: uint32(p.n), ipLength: uint32(p.total), length: uint32(h.length), captured: uint32(len(b)),
 		msgID: h.msgID, id: uint16(p.id), exchange: h.exchange, flags: h.flags, next: h.next, major: h.major,

@@ -1,10 +1,6 @@
 package ike
 
 import (
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
 	"strconv"
@@ -75,6 +71,7 @@ type decoded struct {
 	fragOffer bool
 	natSrc    natState // whether the sender's own address is the one of the packet
 	natDst    natState
+	natSum    []byte // the payload behind natDst, in the caller's buffer
 	hasSA     bool
 
 	part, parts int // of an IKE-level fragment
@@ -260,7 +257,7 @@ func (d *decoded) payload1(t uint8, v []byte, n int, h *header, e ends, p *facts
 			}
 		}
 		if first {
-			d.natDst = natHash(v, h, e.dst, e.dport)
+			d.natDst, d.natSum = natHash(v, h, e.dst, e.dport), v
 			p.Text = "receiver's address, " + natText(d.natDst)
 			return
 		}
@@ -326,42 +323,25 @@ func attrKind(k uint8) string {
 	return "attributes"
 }
 
-// natHash compares HASH(CKY-I | CKY-R | address | port) with the packet's (RFC 3947 3.2,
-// RFC 7296 2.23). Which hash it is, its length tells.
+// natHash compares a NAT detection payload with the packet's address.
 func natHash(v []byte, h *header, a addr, port uint16) natState {
-	var buf [8 + 8 + 16 + 2]byte
-	binary.BigEndian.PutUint64(buf[:], h.init)
-	binary.BigEndian.PutUint64(buf[8:], h.resp)
-	n := 16
+	var buf [16]byte
+	ip := buf[:]
 	if a.hi == 0 && a.lo>>32 == 0xffff {
-		binary.BigEndian.PutUint32(buf[n:], uint32(a.lo))
-		n += 4
+		ip = buf[:4]
+		binary.BigEndian.PutUint32(ip, uint32(a.lo))
 	} else {
-		binary.BigEndian.PutUint64(buf[n:], a.hi)
-		binary.BigEndian.PutUint64(buf[n+8:], a.lo)
-		n += 16
+		binary.BigEndian.PutUint64(ip, a.hi)
+		binary.BigEndian.PutUint64(ip[8:], a.lo)
 	}
-	binary.BigEndian.PutUint16(buf[n:], port)
-	n += 2
-	same := false
-	switch len(v) {
-	case md5.Size:
-		same = md5.Sum(buf[:n]) == [md5.Size]byte(v)
-	case sha1.Size:
-		same = sha1.Sum(buf[:n]) == [sha1.Size]byte(v)
-	case sha256.Size:
-		same = sha256.Sum256(buf[:n]) == [sha256.Size]byte(v)
-	case sha512.Size384:
-		same = sha512.Sum384(buf[:n]) == [sha512.Size384]byte(v)
-	case sha512.Size:
-		same = sha512.Sum512(buf[:n]) == [sha512.Size]byte(v)
-	default:
-		return natUnknown
-	}
-	if same {
+	same, known := facts.SameNATSum(v, h.init, h.resp, ip, port)
+	switch {
+	case same:
 		return natSame
+	case known:
+		return natChanged
 	}
-	return natChanged
+	return natUnknown
 }
 
 // proposals1 reads the proposals of an IKEv1 SA payload (RFC 2408 3.5, 3.6).
@@ -514,7 +494,7 @@ func (d *decoded) payload2(t uint8, v []byte, n int, h *header, e ends, p *facts
 		case 16389:
 			d.natOffer = true
 			if !short {
-				d.natDst = natHash(data, h, e.dst, e.dport)
+				d.natDst, d.natSum = natHash(data, h, e.dst, e.dport), data
 				p.Text += ": " + natText(d.natDst)
 			}
 		case 17:

@@ -716,6 +716,9 @@ func (g *negotiation) natSides(ms []*message) {
 	case responder:
 		g.NATSide = "responder"
 	}
+	for _, x := range g.seen {
+		g.NATSeen = append(g.NATSeen, facts.NATSeen{FromInitiator: g.byInitiator(ms, x.src), InitSPI: g.InitSPI, RespSPI: x.resp, Sum: x.sum})
+	}
 	g.NATTOffered = g.natt[0] && g.natt[1]
 	g.VendorIDs = make([]facts.VendorID, 0, len(g.vendors))
 	for _, v := range g.vendors {

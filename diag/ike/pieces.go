@@ -70,5 +70,6 @@ func (f *follower) piece(g *negotiation, m *sighting, outer *header, e ends, d *
 	d.payloads = slices.Insert(d.payloads, 0, own...)
 	d.malformed, d.piece = "", nil
 	m.natSrc, m.natDst = d.natSrc, d.natDst
+	g.sees(&h, m.e, d)
 	return true
 }

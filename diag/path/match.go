@@ -218,7 +218,7 @@ func (w *Wire) windows() {
 			}
 			continue
 		}
-		if v.Capture.Packets == 0 || !v.Synced || !o.Synced || v.Capture.Undated || o.Capture.Undated || v.Capture.MadeUp || o.Capture.MadeUp {
+		if !dated(v) || !dated(o) || !(v.Synced && o.Synced || w.together()) {
 			continue
 		}
 		first, last := v.clock(v.Capture.First), v.clock(v.Capture.Last)
@@ -279,11 +279,95 @@ func (w *Wire) windows() {
 	}
 }
 
+// dated tells whether a capture's times are those of a clock.
+func dated(v *View) bool {
+	return v.Capture.Packets > 0 && !v.Capture.Undated && !v.Capture.MadeUp
+}
+
+// together tells of two captures without a packet in common whether they are of one run by
+// their clocks: all that would be in common fell outside of one of them. Then what each end
+// got and the other does not show leaving was sent before that one began or after it ended;
+// a packet within shows other clocks or another attempt.
+func (w *Wire) together() bool {
+	a, b := w.Ends[0].View, w.Ends[1].View
+	if !dated(a) || !dated(b) {
+		return false
+	}
+	const (
+		slack = time.Second     // clocks set by NTP, and the way
+		pause = 5 * time.Minute // one negotiation does not last longer
+	)
+	cookie := slices.ContainsFunc(a.Negotiations, func(n *facts.Negotiation) bool {
+		return n.InitSPI != 0 && slices.ContainsFunc(b.Negotiations, func(m *facts.Negotiation) bool { return m.InitSPI == n.InitSPI })
+	})
+	near := slack
+	if cookie {
+		near = pause
+	}
+	if a.Capture.First.After(b.Capture.Last.Add(near)) || b.Capture.First.After(a.Capture.Last.Add(near)) {
+		return false
+	}
+	for e := range w.Ends {
+		v, o := w.Ends[e].View, w.Ends[1-e].View
+		within := func(t time.Time) bool {
+			return t.After(v.Capture.First.Add(slack)) && t.Before(v.Capture.Last.Add(-slack))
+		}
+		for _, n := range o.Negotiations {
+			for i := range n.Messages {
+				if m := &n.Messages[i]; w.from(n, m) == e && within(m.Time) {
+					return false
+				}
+			}
+		}
+		for _, f := range o.ESP {
+			if f.Trusted && w.EndOf(f.Src.Addr()) == e && (f.Sampled || slices.ContainsFunc(f.Sample, func(p facts.ESPPacket) bool { return within(p.Time) })) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Partly tells whether one of the two ends' captures surely missed a part of what the other shows.
+func (w *Wire) Partly() bool {
+	if !w.Both() {
+		return false
+	}
+	for e := range w.Ends {
+		if v := w.Ends[e].View; v.Blind || !v.Began.IsZero() || !v.Ended.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Alone is the tunnel as one end's capture shows it, with what both say of the addresses:
+// for the time in which the other capture did not run.
+func (w *Wire) Alone(end int) *Wire {
+	v := *w.Ends[end].View
+	v.Began, v.Ended = time.Time{}, time.Time{}
+	o := &Wire{Addrs: w.Addrs, Comparable: true, Views: []*View{&v}, Ends: w.Ends}
+	o.Ends[end].View, o.Ends[1-end].View = &v, nil
+	for _, e := range w.ICMP {
+		if e.View == w.Ends[end].View {
+			e.View = &v
+			o.ICMP = append(o.ICMP, e)
+		}
+	}
+	o.merge()
+	o.flows()
+	o.connections()
+	return o
+}
+
 // Ran tells whether nothing proves that the capture did not run at time t.
 func (v *View) Ran(t time.Time) bool {
 	const travel = 200 * time.Millisecond
 	return !v.Blind && (v.Began.IsZero() || !t.Add(travel).Before(v.Began)) && (v.Ended.IsZero() || !t.Add(travel).After(v.Ended))
 }
+
+// Saw tells whether the capture has packets from before and after time t, so that it ran then.
+func (v *View) Saw(t time.Time) bool { return v.Ran(t) && v.Before(t) && v.After(t) }
 
 // merge matches every negotiation's messages between the captures.
 func (w *Wire) merge() {
@@ -535,12 +619,12 @@ func (a *Attempt) units() {
 			k = key{m.From, m.Head, m.MessageID, m.Exchange, int(m.Part), m.Length}
 		}
 		u := by[k]
-		if u == nil && m.Hash == 0 {
-			// An incomplete or snapped copy belongs to a complete one of the same head.
+		if u == nil {
+			// An incomplete or snapped copy and a complete one of the same head are one message.
 			for _, o := range a.Units {
 				f := o.First()
-				if f.From == m.From && f.Head != 0 && f.Head == m.Head && f.Length == m.Length {
-					u = o
+				if f.From == m.From && f.Head != 0 && f.Head == m.Head && f.Length == m.Length && (m.Hash == 0 || f.Hash == 0) {
+					u, by[k] = o, o
 					break
 				}
 			}

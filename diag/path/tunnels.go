@@ -661,6 +661,9 @@ func (w *Wire) comparable() {
 	if !seen(0) || !seen(1) {
 		return
 	}
+	if w.together() {
+		return
+	}
 	// Each end shows only what it sent itself: everything was lost on the way, both ways.
 	for e := range w.Ends {
 		for _, n := range w.Ends[e].View.Negotiations {
