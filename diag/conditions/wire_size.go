@@ -209,6 +209,9 @@ func espBlackHole(t *Tunnel) []Match {
 				continue
 			}
 			v := s.w.Ends[1-from].View
+			if s.deafBetween(1-from, a.Time.Add(v.Offset), b.Time.Add(v.Offset)) {
+				continue // nothing came in that time, whatever its size
+			}
 			return []Match{{Key: "esp", Clues: []Clue{For(2.8, fmt.Sprintf("%d sequence numbers in a row never arrived, everything before and after did, and no packet over %d bytes ever came", x.Missing, most),
 				espPlace(v, x, a, "the last before the gap"), espPlace(v, x, b, "the first after it"))},
 				Title:       fmt.Sprintf("Large packets from %s seem to vanish in the tunnel's path", s.name(from)),
@@ -218,4 +221,20 @@ func espBlackHole(t *Tunnel) []Match {
 		}
 	}
 	return nil
+}
+
+// deafBetween tells whether an end asked within a time, with small IKE messages, and heard
+// nothing at all before that time was over.
+func (s *story) deafBetween(end int, from, to time.Time) bool {
+	asked := false
+	for _, p := range s.log() {
+		if !p.at.After(from) || !p.at.Before(to) {
+			continue
+		}
+		if p.from != end {
+			return false
+		}
+		asked = asked || p.probe
+	}
+	return asked
 }

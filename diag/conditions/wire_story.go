@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -231,7 +232,7 @@ func authResult(u *path.Unit) authOutcome {
 // traffic sums up the ESP that belongs to the judged attempt.
 func (s *story) traffic() {
 	for _, f := range s.w.Flows {
-		if s.a != nil && f.End.Before(s.a.Start.Add(-time.Second)) {
+		if s.a != nil && (f.End.Before(s.a.Start.Add(-time.Second)) || s.neighbours(f)) {
 			continue
 		}
 		d := &s.esp[f.From]
@@ -256,6 +257,33 @@ func (s *story) traffic() {
 			}
 		}
 	}
+}
+
+// neighbours tells whether ESP in UDP belongs to another peer behind the same address: its
+// ports are those of another negotiation that completed, not of the judged one, and it runs
+// both ways beside it. A mapping that a NAT made anew is left by its own end.
+func (s *story) neighbours(f *path.Flow) bool {
+	if !f.UDP || len(s.w.Attempts) < 2 {
+		return false
+	}
+	for e := range 2 {
+		x := f.Seen[e]
+		if x == nil {
+			continue
+		}
+		same := func(a, b netip.AddrPort) bool { return a == x.Src && b == x.Dst || a == x.Dst && b == x.Src }
+		uses := func(a *path.Attempt) bool {
+			return slices.ContainsFunc(a.Msgs, func(m *path.Msg) bool { return m.Seen[e] != nil && same(m.Seen[e].Src, m.Seen[e].Dst) })
+		}
+		back := slices.ContainsFunc(s.w.Flows, func(o *path.Flow) bool {
+			y := o.Seen[e]
+			return o.From != f.From && y != nil && same(y.Src, y.Dst) && o.End.After(s.a.Start.Add(-time.Second))
+		})
+		if back && !uses(s.a) && slices.ContainsFunc(s.w.Attempts, func(a *path.Attempt) bool { return a != s.a && uses(a) && completed(a) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // fresh: the message left once, right before the captures end. Nobody can say yet what

@@ -429,6 +429,9 @@ func build(ps []pair, caps []*facts.Capture, perCap []map[pair]bool, own []map[n
 				if e, ok := side[o.Initiator.Addr()]; ok {
 					put(n.Initiator.Addr(), e)
 					put(n.Responder.Addr(), 1-e)
+				} else if e, ok := side[n.Initiator.Addr()]; ok { // a NAT before either end: no address is the same
+					put(o.Initiator.Addr(), e)
+					put(o.Responder.Addr(), 1-e)
 				}
 			}
 		}
