@@ -113,7 +113,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 				over = false
 			}
 		}
-		if !over {
+		if !over || s.probesCross(e, run) {
 			continue
 		}
 		clear, dpd := false, false
@@ -130,6 +130,23 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		}
 	}
 	return 0, nil, false
+}
+
+// probesCross: both ends sent equally many messages of one length in this moment: two probes
+// and their acknowledgements. A delete is answered by nothing, or by one of another length.
+func (s *story) probesCross(e int, run []*path.Unit) bool {
+	from, to := run[0].First().At.Add(-500*time.Millisecond), run[len(run)-1].Last().At.Add(500*time.Millisecond)
+	l, n := run[0].First().Length, 0
+	for _, u := range s.infos(1-e, from) {
+		if u.First().At.After(to) {
+			break
+		}
+		if u.First().Length != l {
+			return false
+		}
+		n++
+	}
+	return n == len(run) && !slices.ContainsFunc(run, func(u *path.Unit) bool { return u.First().Length != l })
 }
 
 // lonelyInfo: the only informational request of an IKEv2 session, and at its end. A probe
