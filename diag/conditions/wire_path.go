@@ -117,6 +117,10 @@ func wirePathConditions() []Condition {
 				if es := s.portClosed(s.ini); len(es) > 0 && s.inItsName(es) {
 					cs = append(cs, For(1, fmt.Sprintf("something on the way answers in the name of %s: its own capture has neither question nor answer", s.name(s.res)), icmpPlaces(es)...))
 				}
+				forged := s.forgedPlaces(s.res)
+				if len(forged) > 0 {
+					cs = append(cs, For(1, fmt.Sprintf("something on the way answers in the name of %s: its own capture has neither question nor answer", s.name(s.res)), forged...))
+				}
 				var title, expl string
 				if l.kind == msgLost {
 					title = fmt.Sprintf("UDP 500 from %s does not reach %s", s.name(s.ini), s.name(s.res))
@@ -124,6 +128,9 @@ func wirePathConditions() []Condition {
 				} else {
 					title = fmt.Sprintf("No answer on UDP 500 from %s", s.name(s.res))
 					expl = fmt.Sprintf("%s was sent %s by %s and nothing came back. Either UDP 500 does not get through (in this or the other direction), or %s does not answer: from this end alone the three cannot be told apart.", l.what(), plural(l.n, "time", "times"), s.name(s.ini), s.name(s.res))
+				}
+				if len(forged) > 0 {
+					expl += fmt.Sprintf(" The answer that %s got was not sent by %s: a device on the way (firewall, ISP's filter, another VPN gateway behind the same address) took the question and answered it.", s.name(s.ini), s.name(s.res))
 				}
 				if l.big {
 					expl += fmt.Sprintf(" The only message sent is %d bytes with DF: a path MTU black hole looks the same, so test with something small.", l.size)

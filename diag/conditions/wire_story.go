@@ -524,6 +524,9 @@ func (s *story) notify(end int) (*path.Unit, facts.Notify, bool) {
 		if end >= 0 && u.From != end {
 			continue
 		}
+		if s.forged(u) {
+			continue
+		}
 		for _, n := range u.First().Notifies {
 			if n.Error && n.Type != 17 && n.Type != 14+16384 {
 				return u, n, true
@@ -561,7 +564,7 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 		return nil
 	}
 	for _, o := range s.trades {
-		if !o.Info || o.Req == nil || o.From == t.From {
+		if !o.Info || o.Req == nil || o.From == t.From || s.forged(o.Req) {
 			continue
 		}
 		m := o.Req.First()
@@ -572,6 +575,39 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 		}
 	}
 	return nil
+}
+
+// forged: a message that arrived, and that its sender's capture of the same time does not
+// have, like the request that it answers: something on the way wrote it in the sender's name.
+func (s *story) forged(u *path.Unit) bool {
+	if u == nil || !s.both() || !s.w.Comparable {
+		return false
+	}
+	v := s.w.Ends[u.From].View
+	for _, m := range u.Msgs {
+		if m.Sent() != nil || m.Rcvd() == nil || v.Capture.Packets > 0 && !(v.Ran(m.At) && v.Before(m.At) && v.After(m.At)) {
+			return false
+		}
+	}
+	for _, o := range s.a.Units {
+		if o.From != u.From && (o.Arrived > 0 || o.Lost == 0) {
+			return false // that end was asked
+		}
+	}
+	return true
+}
+
+// forgedPlaces are the messages that something on the way wrote in an end's name.
+func (s *story) forgedPlaces(end int) (ps []facts.Place) {
+	if s.a == nil {
+		return nil
+	}
+	for _, u := range s.a.Units {
+		if u.From == end && s.forged(u) {
+			ps = append(ps, s.rcvdPlaces(u, "arrived, and "+s.name(end)+" never sent it")...)
+		}
+	}
+	return ps
 }
 
 // collided: both ends began to make the same SA anew at once, and the other's attempt went
