@@ -49,7 +49,7 @@ func (s *story) missing() *loss {
 		if k != silence && len(l.u.Msgs) > 1 && !s.goesOn(m.At, 1500*time.Millisecond) && s.msgs()[0].At != s.msgs()[len(s.msgs())-1].At {
 			continue // under way when the capture ended
 		}
-		if k == msgLost && m.Fate == path.Unseen {
+		if k == msgLost && s.both() && m.Fate == path.Unseen {
 			continue // sent while the other capture did not run
 		}
 		l.n++
