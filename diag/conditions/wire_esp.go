@@ -471,6 +471,12 @@ func wireMapping(s *story) *Match {
 		if s.keyPasses(f.from) {
 			continue // the mapping lives: IKE gets through it
 		}
+		if s.both() && f.last != nil && s.esp[f.from].arrived == 0 && f.lost[0].esp && f.lost[0].at.Sub(f.last.at) < 5*time.Second {
+			continue // IKE had just passed, and ESP never did
+		}
+		if slices.ContainsFunc(s.falls(), func(o fall) bool { return o.proven && o.from == to }) {
+			continue // what leaves from behind the NAT would make a new mapping, and is lost too
+		}
 		w := 3.4
 		if f.proven {
 			w = 4.6

@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (s *story) beyondAggressive() *path.Trade {
 
 // firstRefused is a clear error notify that answers the first message.
 func (s *story) firstRefused() (u *path.Unit, n facts.Notify, ok bool) {
-	if s.a == nil || s.up {
+	if s.a == nil || s.up || s.passerBy() {
 		return nil, n, false
 	}
 	for _, x := range s.trades {
@@ -78,6 +79,36 @@ func (s *story) firstRefused() (u *path.Unit, n facts.Notify, ok bool) {
 		}
 	}
 	return u, n, true
+}
+
+// passerBy tells of a scanner on the Internet that is refused while the headend's tunnel with
+// somebody else works: its IKEv1 names no vendor, as every gateway and client does (NAT-T, DPD).
+func (s *story) passerBy() bool {
+	v := s.w.Ends[s.res].View
+	if v == nil || s.at(s.ini) {
+		return false
+	}
+	for _, a := range s.w.Attempts {
+		for _, n := range a.Negs {
+			if n.Version != 1 || len(n.VendorIDs) > 0 || !n.RoleKnown {
+				return false
+			}
+		}
+	}
+	both := map[netip.Addr]int{} // by peer: 1 it sent, 2 it was sent to
+	for _, f := range v.Capture.ESP {
+		switch {
+		case !f.Trusted:
+		case slices.Contains(s.w.Ends[s.res].Addrs, f.Dst.Addr()):
+			both[f.Src.Addr()] |= 1
+		case slices.Contains(s.w.Ends[s.res].Addrs, f.Src.Addr()):
+			both[f.Dst.Addr()] |= 2
+		}
+		if both[f.Src.Addr()] == 3 || both[f.Dst.Addr()] == 3 {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *story) refusedClue(w float64, u *path.Unit, n facts.Notify) []Clue {

@@ -120,7 +120,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		for _, u := range run {
 			m := u.First()
 			clear = clear || m.Deletes > 0 || strings.Contains(m.Label, "delete")
-			dpd = dpd || strings.Contains(m.Label, "R-U-THERE")
+			dpd = dpd || strings.Contains(m.Label, "R-U-THERE") && s.echoed(u)
 		}
 		switch {
 		case clear, len(run) >= 2 && !dpd:
@@ -130,6 +130,15 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		}
 	}
 	return 0, nil, false
+}
+
+// echoed tells whether the other end answered an informational with one of its length, as a
+// probe is acknowledged. What an encrypted message is, its label only guesses.
+func (s *story) echoed(u *path.Unit) bool {
+	at := u.First().At
+	return slices.ContainsFunc(s.infos(1-u.From, at.Add(-2*time.Second)), func(o *path.Unit) bool {
+		return o.First().Length == u.First().Length && o.First().At.Before(at.Add(2*time.Second))
+	})
 }
 
 // probesCross: both ends sent equally many messages of one length in this moment: two probes

@@ -62,7 +62,7 @@ func (s *story) missing() *loss {
 	}
 	l.size = x.IPLength
 	l.port = x.Dst.Port()
-	if l.answer {
+	if l.answer || x.Src.Port() == 4500 { // to a NAT's port
 		l.port = x.Src.Port()
 	}
 	l.big = !l.frag && l.size >= bigPacket && x.DF
@@ -104,7 +104,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	}
 	nat := s.a.NAT() || s.otherPort()
 	bigger := l.size > l.passed
-	if s.fresh(l.u) && (l.kind == msgLost || l.kind == unanswered || s.stop.step == "AM2") {
+	if s.fresh(l.u) && len(s.forgedPlaces(1-l.from)) == 0 && (l.kind == msgLost || l.kind == unanswered || s.stop.step == "AM2") {
 		return w
 	}
 	switch l.kind {

@@ -106,6 +106,9 @@ func (s *story) answersBySize(from int) *sizeSplit {
 		if p.from != from || !p.esp {
 			continue
 		}
+		if i > 0 && log[i-1].from != from && log[i-1].esp && p.at.Sub(log[i-1].at) < 60*time.Millisecond {
+			continue // an answer asks for none
+		}
 		ans := false
 		for k := i + 1; k < len(log) && log[k].at.Sub(p.at) < 1200*time.Millisecond; k++ {
 			if log[k].from == from {

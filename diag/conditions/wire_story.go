@@ -186,7 +186,7 @@ func upTime(a *path.Attempt, ts []*path.Trade) (time.Time, bool) {
 				return t.Final.First().At, true
 			}
 		case "IKE_AUTH":
-			if t.Resp != nil && authResult(t.Resp) == authDone {
+			if t.Resp != nil && authResult(t.Resp) == authDone && !inPieces(a, t.Resp) {
 				return t.Resp.First().At, true
 			}
 		case "CREATE_CHILD_SA":
@@ -320,6 +320,11 @@ func (s *story) progress() {
 			continue
 		}
 		last = t
+		if s.forged(t.Resp) {
+			asked := *t
+			asked.Resp = nil
+			last = &asked
+		}
 	}
 	s.upAt, s.up = upTime(s.a, s.trades)
 	if !s.up && s.n.Exchange == "" && len(s.w.Flows) > 0 {
@@ -367,6 +372,8 @@ func (s *story) standing(t *path.Trade) stop {
 		st.kind = msgLost
 	case t.Req != nil && req && resp && t.Req.Arrived == 0 && t.Req.Lost > 0 && (t.Resp == nil || t.Resp.Arrived == 0):
 		st.kind = msgLost
+	case t.Resp != nil && req && !resp && s.inPieces(t.Resp):
+		st.kind, st.unit = pieceLost, t.Resp
 	case t.Step == "AM3":
 		// Nothing answers it by itself: the next message does, or message 2 comes again.
 		if s.followed(t) {
@@ -434,13 +441,15 @@ func (s *story) standing(t *path.Trade) stop {
 
 // inPieces tells whether a message is an IKE-level fragment of which others never arrived:
 // its receiver cannot answer what it does not have whole.
-func (s *story) inPieces(u *path.Unit) bool {
+func (s *story) inPieces(u *path.Unit) bool { return inPieces(s.a, u) }
+
+func inPieces(a *path.Attempt, u *path.Unit) bool {
 	parts := u.First().Parts
 	if parts < 2 || u.Arrived == 0 {
 		return false
 	}
 	have := map[uint16]bool{}
-	for _, o := range s.a.Units {
+	for _, o := range a.Units {
 		if m := o.First(); o.From == u.From && m.Parts == parts && m.MessageID == u.First().MessageID && m.Exchange == u.First().Exchange && o.Arrived > 0 {
 			have[m.Part] = true
 		}
@@ -584,10 +593,18 @@ func (s *story) forged(u *path.Unit) bool {
 		return false
 	}
 	v := s.w.Ends[u.From].View
-	for _, m := range u.Msgs {
-		if m.Sent() != nil || m.Rcvd() == nil || v.Capture.Packets > 0 && !(v.Ran(m.At) && v.Before(m.At) && v.After(m.At)) {
-			return false
-		}
+	unsent := func(m *path.Msg) bool { return m.From == u.From && m.Sent() == nil && m.Rcvd() != nil && v.Ran(m.At) }
+	sure := func(m *path.Msg) bool {
+		return unsent(m) && (v.Capture.Packets == 0 || v.Before(m.At) && v.After(m.At))
+	}
+	if slices.ContainsFunc(u.Msgs, func(m *path.Msg) bool { return !unsent(m) }) {
+		return false
+	}
+	// One that surely ran stands for the others of its kind.
+	if !slices.ContainsFunc(s.w.Attempts, func(a *path.Attempt) bool {
+		return slices.ContainsFunc(a.Msgs, func(m *path.Msg) bool { return m.Exchange == u.First().Exchange && sure(m) })
+	}) {
+		return false
 	}
 	for _, o := range s.a.Units {
 		if o.From != u.From && (o.Arrived > 0 || o.Lost == 0) {
