@@ -70,15 +70,19 @@ var staleSA = Condition{
 					clues = append(clues, Against(3, "a neighbour of that address has just begun: the message is of another attempt", at(ps[0].first)...))
 				}
 			}
-			if len(clues) > 0 && e.stranger() {
-				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
-			}
 			if x := named(withID(evs, "RECVD_PKT_INV_SPI", "402114")); len(x) > 1 {
 				clues = append(clues, For(2.4, e.Label()+" gets ESP with SPIs it does not have, again and again", at(x...)...))
 				holder = other(t, i)
 			} else if len(x) == 1 {
 				clues = append(clues, For(1, e.Label()+" got ESP with an SPI it does not have", at(x...)...))
 				holder = other(t, i)
+			}
+			switch {
+			case len(clues) == 0:
+			case e.stranger():
+				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
+			case len(clues) == 1 && len(clues[0].Places) == 1 && e.unheardOf():
+				clues = append(clues, Against(1.2, "one message of an address that nothing else of the device knows, while its peers are up"))
 			}
 			if x := withID(evs, "713117"); len(x) > 0 {
 				clues = append(clues, For(1.6, "the peer says it does not know our SPI", at(x...)...))
@@ -135,6 +139,14 @@ var staleSA = Condition{
 			"when it returns: keepalives on both ends; on IOS crypto isakmp invalid-spi-recovery"))
 		return []Match{m}
 	},
+}
+
+// unheardOf: neither configuration nor SAs know the peer, and another peer's SA is up.
+func (e *End) unheardOf() bool {
+	if len(e.Entries()) > 0 || e.TunnelGroup() != nil || len(e.IKE()) > 0 || len(e.IPsec()) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(e.Device.IKE, func(s facts.IKESA) bool { return s.Remote != e.Peer && IsUp(s) })
 }
 
 func other(t *Tunnel, i int) int {
