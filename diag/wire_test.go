@@ -138,3 +138,22 @@ func TestWire(t *testing.T) {
 		t.Errorf("right: %v; before: %v", s, before)
 	}
 }
+
+// A refusal that one end got stays a refusal beside a capture of the other end that shows
+// nothing of that end: it may have run on another interface, so nobody forged anything.
+func TestRefusalBesideEmptyCapture(t *testing.T) {
+	dir := t.TempDir()
+	spoke, err := os.ReadFile(filepath.Join("testdata", "wire", "k10-main-middlebox-forges-answer", "spoke.pcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"spoke.pcap": spoke, "hq.pcap": spoke[:24]} { // the header of the file alone
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs := wireFindings(t, dir, []string{"hq.pcap", "spoke.pcap"}, wireLabel{})
+	if len(fs) == 0 || fs[0].ID != "phase1-policy-mismatch" {
+		t.Errorf("first of %+v", fs)
+	}
+}

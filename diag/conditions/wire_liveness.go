@@ -340,8 +340,8 @@ func (s *story) deaf(e int) *Match {
 	}
 	at := o.UTC().Format("2006-01-02 15:04:05")
 	return &Match{Clues: []Clue{For(4.6, fmt.Sprintf("%d packets of %s arrived, %d of them IKE, and %s has sent nothing since %s", len(open), s.name(e), asked, s.name(1-e), at), placesOfPkts(open, 6, "arrived, nothing goes back")...)},
-		Title:       fmt.Sprintf("%s is dead since %s UTC: packets arrive at it and nothing leaves it", s.name(1-e), at),
-		Explanation: fmt.Sprintf("The path is fine: ESP and IKE of %s arrive at %s. It answers neither, not even the liveness probes of IKE, and sends nothing of its own: the host hangs, has lost its power behind a line that lives, or was restarted and has not come back.", s.name(e), s.name(1-e)),
+		Title:       fmt.Sprintf("%s does not react since %s UTC: packets arrive at it and nothing leaves it", s.name(1-e), at),
+		Explanation: fmt.Sprintf("The path is fine: ESP and IKE of %s arrive at %s. It answers neither, not even the liveness probes of IKE, and sends nothing of its own: the host behind this capture hangs, is off, or was restarted and does not know the SA.", s.name(e), s.name(1-e)),
 		Actions:     []report.Action{s.mend(report.EvidenceOnly, -1, nil, nil, []string{fmt.Sprintf("look at %s itself: power, console, load; does it answer a ping or SSH", s.name(1-e))}, "nothing changes on the devices")}}
 }
 

@@ -135,19 +135,13 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-lost-midway"] = 5
 		}
 		if l.n <= 1 {
-			for k := range w {
-				w[k] -= 3.2 // one lost packet is an accident
-			}
+			lighter(w, 3.2) // one lost packet is an accident
 		} else if l.n == 2 {
-			for k := range w {
-				w[k] -= 0.6
-			}
+			lighter(w, 0.6)
 		}
 		if l.u.Sure == 0 && l.partial == 0 {
 			// The other capture may have ended before.
-			for k := range w {
-				w[k] -= 0.5
-			}
+			lighter(w, 0.5)
 		}
 	case unanswered:
 		switch {
@@ -173,9 +167,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-large-packets-dropped"] = 2.2
 		}
 		if l.n == 1 {
-			for k := range w {
-				w[k] -= 1.2
-			}
+			lighter(w, 1.2)
 		}
 	case unaccepted:
 		switch {
@@ -195,9 +187,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-lost-midway"] = 3
 		}
 		if l.n <= 1 {
-			for k := range w {
-				w[k] -= 2.4
-			}
+			lighter(w, 2.4)
 		}
 	case pieceLost:
 		if l.m.Part == l.m.Parts { // what is missing is as large or larger
@@ -206,9 +196,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w["path-lost-midway"] = 4
 		}
 		if l.n <= 1 {
-			for k := range w {
-				w[k] -= 2.6
-			}
+			lighter(w, 2.6)
 		}
 	case silence:
 		// Keepalives on 4500 show that the port is open to the message that is missing.
@@ -264,6 +252,13 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		w["pmtu-black-hole"] -= 4
 	}
 	return w
+}
+
+// lighter takes the same off all weights.
+func lighter(w map[string]float64, by float64) {
+	for k := range w {
+		w[k] -= by
+	}
 }
 
 // otherPort: the initiator's messages to UDP 500 come from a port that no IKE device uses by

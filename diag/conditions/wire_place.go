@@ -80,16 +80,20 @@ func (s *story) sentPlaces(u *path.Unit, what string) []facts.Place {
 		if x == nil || s.w.Ends[end].View == nil {
 			continue
 		}
-		if len(x.Fragments) > 0 {
-			out = append(out, fragPlaces(s.w.Ends[end].View, x, what)...)
-		} else {
-			out = append(out, wirePlace(s.w.Ends[end].View, x, what))
-		}
+		out = append(out, copyPlaces(s.w.Ends[end].View, x, what)...)
 		if len(out) >= 8 {
 			break
 		}
 	}
 	return out
+}
+
+// copyPlaces is one copy of a message: its packet, or the fragments of it.
+func copyPlaces(v *path.View, m *facts.Message, what string) []facts.Place {
+	if len(m.Fragments) > 0 {
+		return fragPlaces(v, m, what)
+	}
+	return []facts.Place{wirePlace(v, m, what)}
 }
 
 // rcvdPlaces shows the copies where they arrived.
@@ -104,11 +108,7 @@ func (s *story) rcvdPlaces(u *path.Unit, what string) []facts.Place {
 		if x == nil || s.w.Ends[end].View == nil {
 			continue
 		}
-		if len(x.Fragments) > 0 {
-			out = append(out, fragPlaces(s.w.Ends[end].View, x, what)...)
-		} else {
-			out = append(out, wirePlace(s.w.Ends[end].View, x, what))
-		}
+		out = append(out, copyPlaces(s.w.Ends[end].View, x, what)...)
 		if len(out) >= 6 {
 			break
 		}

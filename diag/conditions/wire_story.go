@@ -594,8 +594,10 @@ func (s *story) forged(u *path.Unit) bool {
 	}
 	v := s.w.Ends[u.From].View
 	unsent := func(m *path.Msg) bool { return m.From == u.From && m.Sent() == nil && m.Rcvd() != nil && v.Ran(m.At) }
-	sure := func(m *path.Msg) bool {
-		return unsent(m) && (v.Capture.Packets == 0 || v.Before(m.At) && v.After(m.At))
+	sure := func(m *path.Msg) bool { return unsent(m) && v.Before(m.At) && v.After(m.At) }
+	// A capture without any packet of that end may be of another interface.
+	if !slices.ContainsFunc(v.Hosts, func(h facts.HostTraffic) bool { return s.w.EndOf(h.Src) == u.From }) {
+		return false
 	}
 	if slices.ContainsFunc(u.Msgs, func(m *path.Msg) bool { return !unsent(m) }) {
 		return false
