@@ -77,11 +77,11 @@ type want struct {
 
 // fails are the ways to say that something does not work.
 var fails = []string{
-	" no ", " not ", "n't ", " cannot ", " cant ", " dont ", " doesnt ", " unable ", " never ", " nothing ", " lose", " lost ", " losing ", " gone ", " dead ", " fail", " stop", " broken ", " without ", " down ", " blocked ", " unreachable ", " impossible ", " neither ", " nor ", " dies ", " drops ", " times out ", " time out ", " timed out ", " timeout",
-	" kein", " nicht ", " nichts ", " nimmer ", " weg ", " tot ", " ohne ", " verlier", " verlor", " weder ", " unmöglich", " gesperrt ", " fehlgeschlagen", " fällt aus", " streikt",
-	" pas ", " plus ", " aucun", " rien ", " sans ", " perd", " injoignable", " coupé", " échou", " ni ", " ne ", " impossible", " inaccessible", " hs ",
+	" no ", " not ", " nobody ", " no one ", " none ", "n't ", " cannot ", " cant ", " dont ", " doesnt ", " unable ", " never ", " nothing ", " lose", " lost ", " losing ", " gone ", " dead ", " fail", " stop", " broken ", " without ", " down ", " blocked ", " unreachable ", " impossible ", " neither ", " nor ", " dies ", " drops ", " times out ", " time out ", " timed out ", " timeout",
+	" kein", " niemand", " nicht ", " nichts ", " nimmer ", " weg ", " tot ", " ohne ", " verlier", " verlor", " weder ", " unmöglich", " gesperrt ", " fehlgeschlagen", " fällt aus", " streikt",
+	" pas ", " plus ", " personne ", " aucun", " rien ", " sans ", " perd", " injoignable", " coupé", " échou", " ni ", " ne ", " impossible", " inaccessible", " hs ",
 	" ikke ", " inte ", " ingen ", " inget ", " niet ", " geen ", " non ", " nessun", " niente ", " impossibile ", " não ", " nao ", " nenhum", " sem ", " nie ", " nefunguje ", " nem ",
-	" sin ", " nada ", " ningun", " ningún", " pierd", " perdemos ", " imposible", " fall", " tampoco ", " cae ", " caído", " deja de ",
+	" sin ", " nada ", " nadie ", " ningun", " ningún", " pierd", " perdemos ", " imposible", " fall", " tampoco ", " cae ", " caído", " deja de ",
 }
 
 var wants = []want{

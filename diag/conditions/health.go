@@ -1,6 +1,8 @@
 package conditions
 
 import (
+	"strings"
+
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
 )
@@ -61,12 +63,42 @@ var tunnelHealthy = Condition{
 				}
 			}
 		}
+		if both == 0 && len(clues) == 0 {
+			for _, e := range t.Ends {
+				if ev, ok := e.upInLog(); ok {
+					return []Match{{Clues: []Clue{For(2.6, e.Label()+" logs that phase 2 completed, and nothing that ends the tunnel after it", at(ev)...)},
+						Title:       "The log of " + e.Label() + " shows the tunnel to " + e.PeerLabel() + " coming up",
+						Explanation: "Phase 2 completed, and no line after it ends the tunnel. The log does not say whether traffic passes.", Actions: []report.Action{harmless()},
+						Next: []report.Next{readAlso("show crypto ipsec sa", "its counters show whether traffic passes both ways")}}}
+				}
+			}
+		}
 		if both == 0 {
 			return nil
 		}
 		return []Match{{Clues: clues, Title: "The tunnel between " + t.between() + " is healthy",
 			Explanation: "Phase 1 is up, IPsec SAs exist, and packets are counted in both directions.", Actions: []report.Action{harmless()}}}
 	},
+}
+
+// upInLog returns the last line that says that phase 2 with the peer completed, unless a later
+// one ends the tunnel.
+func (e *End) upInLog() (up facts.Event, ok bool) {
+	if !e.Peer.IsValid() || len(e.IKE()) > 0 || len(e.IPsec()) > 0 || len(e.Sessions()) > 0 {
+		return up, false
+	}
+	for _, ev := range e.Events() {
+		m, known := momentOf(ev)
+		switch {
+		case known && (m.step == wentDown || m.step == lostPeer):
+			ok = false
+		case !e.Names(ev):
+		case ev.ID == "713120" || ev.ID == "713049" || ev.ID == "602303" || known && m.step == cameUp && strings.HasSuffix(ev.ID, "SESSION_STATUS") ||
+			ev.Kind == "debug" && hasAny(ev.Text, "phase 2 completed"):
+			up, ok = ev, true
+		}
+	}
+	return up, ok
 }
 
 // counted returns the SAs whose counters say something: those with SPIs, or, in a filtered
@@ -95,7 +127,7 @@ var tunnelIdle = Condition{
 		for _, e := range t.Ends {
 			sa, ok := StateOf(e.IKE())
 			sas := counted(e.IPsec())
-			if !ok || !IsUp(sa) || len(sas) == 0 {
+			if ok && !IsUp(sa) || len(sas) == 0 {
 				continue
 			}
 			still, twice := true, false
@@ -120,7 +152,7 @@ var tunnelIdle = Condition{
 			switch {
 			case twice && still:
 				clues = append(clues, For(3.4, e.Label()+" counts nothing between two readings", place(sas[0], "encaps"), place(sas[len(sas)-1], "encaps")))
-			case zero:
+			case zero && ok:
 				clues = append(clues, For(2.6, e.Label()+" has the tunnel up and has counted nothing", place(sas[0], "encaps"), saPlace(sa)))
 			}
 		}

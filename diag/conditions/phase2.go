@@ -14,7 +14,7 @@ import (
 // access lists, the crypto map itself.
 func phase2() []Condition {
 	return []Condition{transformMismatch, pfsMismatch, aclMismatch, aclOverlap, entryIncomplete, mapSequence, mapNoPolicy,
-		nonRoutineNotify, keyAcquireQueued, keyAcquireFailed, connectionType, quickModeText}
+		nonRoutineNotify, keyAcquireQueued, keyAcquireFailed, connectionType, quickModeText, quickModeLastText}
 }
 
 // phase2Works: an IPsec SA with this peer exists at some end.

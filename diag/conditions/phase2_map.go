@@ -129,7 +129,7 @@ var mapSequence = Condition{
 	Cause:     "a dynamic crypto map entry stands before static ones",
 	Shows:     "sequence numbers of one map; QM FSM error",
 	Severity:  report.Critical,
-	Prefer:    []string{"quick-mode-unanswered", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
+	Prefer:    []string{"quick-mode-unanswered", "quick-mode-last-message-lost", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify crypto map sequence numbers",
 	Look: func(t *Tunnel) []Match {
 		var out []Match
