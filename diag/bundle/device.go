@@ -417,6 +417,11 @@ func sentences(dev *facts.Device, o facts.Output) {
 		switch t[len(t)-1] {
 		case '.', '?', '!':
 			note(dev, facts.Line{N: l.N, Text: t}, o.Place.Source, 5)
+		default:
+			// Packets that somebody pasted behind an answer, as tcpdump prints them.
+			if strings.Contains(t, " > ") && strings.Contains(t, " IP ") {
+				note(dev, facts.Line{N: l.N, Text: t}, o.Place.Source, 3)
+			}
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (e *End) denied(ids ...string) []facts.Event {
 // admits walks a list for packets of a pair of networks (from, to) and says what becomes of
 // them: 1 permitted as a whole, 0 in part, -1 not at all.
 func admits(l *facts.ACL, from network) int {
-	left, in := []network{from}, false
+	left, in, denied := []network{from}, false, false
 	for _, a := range l.Entries {
 		if a.Inactive {
 			continue
@@ -92,7 +92,8 @@ func admits(l *facts.ACL, from network) int {
 				if !a.Permit && covered(from, []network{o}) && !in {
 					return -1
 				}
-				if left = less(left, o); len(left) == 0 && in {
+				denied = denied || !a.Permit
+				if left = less(left, o); len(left) == 0 && in && !denied {
 					return 1
 				}
 			}

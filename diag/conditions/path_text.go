@@ -364,6 +364,18 @@ var fragmentsText = Condition{
 				}
 			}
 		}
+		if x := t.said("reassembly time exceeded"); len(x) > 0 {
+			explain = "The far end reports that it waited in vain for the rest of a fragmented packet (ICMP 11/1): proof that a fragment was lost on the way. "
+			clues = append(clues, For(3.8, "the far end got some fragments and not all", x...))
+		}
+		if x := t.said("fragment"); len(x) > 0 {
+			x = slices.DeleteFunc(x, func(p facts.Place) bool {
+				return !hasAny(p.Text, "never arrive", "not arrive", "doesn't arrive", "don't arrive", "missing", "are lost", "is lost", "get lost", "gets lost", "nicht an", "verloren", "fehlt", "fehlen", "n'arrive", "perdu", "no llega", "perdid")
+			})
+			if len(x) > 0 {
+				clues = append(clues, For(2.2, "people saw that fragments do not arrive", x...))
+			}
+		}
 		if len(clues) > 0 {
 			if x := t.said("other line", "another line", "another isp", "other isp", "other provider", "another provider", "lte works", "anderen anschluss", "anderer anschluss", "anderen provider", "anderem provider", "other uplink", "second isp", "mobile hotspot", "hotspot"); len(x) > 0 {
 				clues = append(clues, For(0.8, "the same device works on another line", x...))
