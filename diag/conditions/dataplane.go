@@ -77,7 +77,7 @@ func (e *End) innerEvents(ids ...string) []facts.Event {
 		switch {
 		case known && e.carries(as[0], as[1]):
 			out = append(out, ev)
-		case !known && e.Config() == nil && as[0].IsPrivate() && as[1].IsPrivate():
+		case !known && (e.Config() == nil || e.Config().Partial) && as[0].IsPrivate() && as[1].IsPrivate():
 			out = append(out, ev)
 		}
 	}

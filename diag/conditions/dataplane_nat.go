@@ -554,6 +554,18 @@ var natTDisabled = Condition{
 				clues = append(clues, For(1.4, "a client gets no answer", at(x...)...))
 			}
 		}
+		if off != "" && !t.carries() {
+			if x := t.said("behind one address", "behind the same address", "behind one public", "same public address", "same public ip", "behind a nat", "behind nat", "behind the same router", "behind one router", "hinter einem nat", "hinter nat", "hinter derselben adresse", "hinter einer adresse", "hinter demselben router", "gleiche öffentliche", "derrière un nat", "derrière la même", "même adresse publique", "detrás de un nat", "detrás de la misma", "misma dirección pública", "misma ip pública"); len(x) > 0 {
+				nat = true
+				clues = append(clues, For(1.4, "people say that there is a NAT in front of the client", x...))
+				for _, e := range t.Ends {
+					if y := saying(e.Device.Events, "reason 412", "remote peer is no longer responding"); !gone && len(y) > 0 {
+						gone = true
+						clues = append(clues, For(1.4, "a client gets no answer", at(y...)...))
+					}
+				}
+			}
+		}
 		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight >= 2.4 }) && !(off != "" && (nat || gone)) {
 			return nil
 		}

@@ -157,6 +157,10 @@ var udp500Text = Condition{
 				}
 				clues = append(clues, For(w, "nothing answered the retransmissions", at(on500...)...))
 			}
+			// The debug of IKEv2 on IOS: no packet of the peer stands between.
+			if x := saying(evs, "maximum number of retransmissions", "failed sa init exchange"); len(x) > 0 && len(on500)+len(on4500) == 0 && len(saying(evs, "received packet [from", "ike_auth exchange")) == 0 {
+				clues = append(clues, For(1.6, "nothing answered the retransmissions", at(x...)...))
+			}
 			if len(on4500) > 0 {
 				clues = append(clues, Against(3, "IKE_SA_INIT passed on UDP 500: the exchange had moved to 4500", at(on4500...)...))
 			}

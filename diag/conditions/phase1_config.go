@@ -229,7 +229,11 @@ var phase1PolicyMismatch = Condition{
 				clues = append(clues, For(2.4, "attributes of the policies differ: "+x[0].Text, at(x...)...))
 			}
 			if x := saying(withID(evs, "713048"), "payload id: 1", "payload id 1"); len(x) > 0 && len(done) == 0 {
-				clues = append(clues, For(2, "the SA payload cannot be used", at(x...)...))
+				w := 2.0
+				if e.Config() == nil && len(x) == 1 && len(slices.DeleteFunc(slices.Clone(evs), func(ev facts.Event) bool { return ev.Peer != x[0].Peer })) == 1 {
+					w = 1 // one line of an address that nothing else names: a scanner's packet looks so
+				}
+				clues = append(clues, For(w, "the SA payload cannot be used", at(x...)...))
 			}
 			if x := saying(withID(evs, "750003"), "no_proposal_chosen", "no proposal chosen", "no matching policy", "invalid_ke_payload"); len(x) > 0 {
 				clues = append(clues, For(3.6, "IKEv2 finds no common proposal", at(x...)...))

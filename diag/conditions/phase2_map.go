@@ -107,13 +107,16 @@ func cutInMap(c *facts.Config) bool {
 	return (strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ")) && !strings.Contains(l.Text, " interface ")
 }
 
-// sifted: every configuration text at hand was filtered line by line, so that a line that
-// is not there proves nothing.
+// sifted: every configuration text at hand that would print the crypto map was filtered line
+// by line, so that a line that is not there proves nothing.
 func (e *End) sifted() bool {
 	any := false
 	for _, o := range e.Device.Outputs {
 		if !strings.HasPrefix(o.Command, "show running-config") && !strings.HasPrefix(o.Command, "show startup-config") && !strings.HasPrefix(o.Command, "show configuration") {
 			continue
+		}
+		if f := strings.Fields(o.Command); len(f) > 2 && f[0] == "show" && f[1] == "running-config" && f[2] != "all" && f[2] != "section" && f[2] != "crypto" {
+			continue // other sections: show running-config access-list
 		}
 		any = true
 		f := strings.ToLower(o.Filter)
@@ -173,6 +176,9 @@ var mapSequence = Condition{
 		}
 		for _, e := range t.Ends {
 			if x := saying(e.Events(), "qm fsm error"); len(x) > 0 {
+				if y := withID(e.Events(), "713223", "713224"); len(y) > 0 {
+					continue // the map's check names the reason
+				}
 				return []Match{{Key: "log", Clues: []Clue{For(1.6, "quick mode fails; the sequence of the crypto map is one known reason", at(x...)...), sequenceFine(e)},
 					Title:       "Quick mode fails on " + e.Label() + " (QM FSM error)",
 					Explanation: "QM FSM error accompanies crypto map sequence, access list, transform and PFS mismatches; the configuration decides which.",

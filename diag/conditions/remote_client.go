@@ -74,7 +74,7 @@ var clientPortsBlocked = Condition{
 	Cause:     "the client's network blocks ESP and UDP",
 	Shows:     "one site fails while others work; TCP 10000 works",
 	Severity:  report.Major,
-	Prefer:    []string{"ctcp-port-blocked", "ctcp-stateful-drop", "isakmp-disabled", "exchange-mode-mismatch", "nat-pool-address-change", "threat-detection-shun"},
+	Prefer:    []string{"ctcp-port-blocked", "ctcp-stateful-drop", "isakmp-disabled", "nat-t-disabled", "exchange-mode-mismatch", "nat-pool-address-change", "threat-detection-shun"},
 	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, VPN client cannot connect",
 	Look: ofBundle("client-ports-blocked", func(s *site) []Match {
 		failed := s.reason("412")
