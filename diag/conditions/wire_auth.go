@@ -6,6 +6,7 @@ import (
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/path"
+	"vpnbot/diag/report"
 )
 
 // auth is how the attempt came out of authentication.
@@ -231,4 +232,47 @@ func (s *story) authByInitiator() *auth {
 		}
 	}
 	return nil
+}
+
+// eapEnd: IKE_AUTH takes several rounds, as EAP does, and ends in their midst: the responder's
+// last answer has room for EAP's failure only, or the client gives up after one that is too
+// short for proof and SA, and no traffic follows.
+func (s *story) eapEnd() *Match {
+	if s.a == nil || s.n.Version != 2 || s.esp[0].sent+s.esp[1].sent > 0 {
+		return nil
+	}
+	var rounds []*path.Trade
+	for _, t := range s.trades {
+		switch {
+		case t.Info:
+		case t.Step == "IKE_AUTH" && t.Req != nil && t.Resp != nil:
+			rounds = append(rounds, t)
+		case t.Step == "IKE_AUTH" || t.Step == "CREATE_CHILD_SA":
+			return nil
+		}
+	}
+	if len(rounds) < 2 {
+		return nil
+	}
+	last := rounds[len(rounds)-1]
+	if authResult(last.Resp) == authDone || authResult(last.Resp) == authUnknown {
+		return nil
+	}
+	ps := append(s.sentPlaces(last.Req, "the user's reply"), s.sentPlaces(last.Resp, "too short for proof and SA")...)
+	w := 4.4
+	for _, u := range s.infos(s.ini, last.Resp.First().At) {
+		if u.First().At.Sub(last.Resp.Last().At) < 2*time.Second {
+			ps, w = append(ps, s.sentPlaces(u, "the client gives up")...), 4.8
+			break
+		}
+	}
+	if w < 4.5 && (authResult(last.Resp) != authFailed || s.fresh(last.Resp)) {
+		return nil
+	}
+	return &Match{Clues: []Clue{For(w, fmt.Sprintf("%s of IKE_AUTH, and no SA at their end", plural(len(rounds), "round", "rounds")), ps...)},
+		Title:       fmt.Sprintf("User authentication (EAP) of %s fails at %s", s.name(s.ini), s.name(s.res)),
+		Explanation: fmt.Sprintf("IKE_SA_INIT is complete and IKE_AUTH takes several rounds: %s asks for EAP, the user's name and password (or its certificate) go to and fro. The rounds end without proof and SA: user or password was refused, or the server behind did not agree on a method.", s.name(s.res)),
+		Actions: []report.Action{s.mend(report.Advise, s.res, nil, nil, []string{"test aaa-server authentication <group> host <server>, by a person: it needs a password", "look for the reject and its reason in the RADIUS or AAA log",
+			"one user fails: password; all fail since a moment: server or shared secret"}, "none by itself")},
+		Next: []report.Next{{Collect: "the log of " + s.name(s.res), Because: "the rounds are encrypted; the log names user and reason", Playbook: "diagnose"}}}
 }

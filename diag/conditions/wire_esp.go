@@ -374,6 +374,9 @@ func wireStale(s *story) *Match {
 	if !s.up || s.deletedOK() {
 		return nil
 	}
+	if _, es := s.daemonEnded(); es != nil {
+		return nil
+	}
 	for e := range 2 {
 		d, back := s.esp[e], s.esp[1-e]
 		if d.sent < 5 || back.sent < 1 {

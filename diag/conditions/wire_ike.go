@@ -306,6 +306,12 @@ func wireIKEConditions() []Condition {
 		{
 			ID: "isakmp-disabled", Severity: report.Critical, Reference: "S1: enable ISAKMP",
 			Look: wireLook(func(s *story) *Match {
+				if end, es := s.daemonEnded(); es != nil {
+					return &Match{Clues: []Clue{For(4.2, fmt.Sprintf("%s answers with ICMP port unreachable and sends nothing else any more", s.name(end)), icmpPlaces(es)...)},
+						Title:       fmt.Sprintf("IKE is no longer running on %s", s.name(end)),
+						Explanation: fmt.Sprintf("The tunnel was up. Since %s UTC %s says of every IKE packet that nobody listens on its port: the path is open, the host lives, and its IKE was stopped, crashed or was switched off there without closing the tunnel.", es[0].At.UTC().Format("2006-01-02 15:04:05"), s.name(end)),
+						Actions:     []report.Action{s.mend(report.Advise, end, []string{"crypto ikev1 enable <interface>"}, []string{"crypto isakmp enable"}, []string{"look why IKE ended there"}, "the device answers IKE again")}}
+				}
 				if s.up || s.a != nil && s.unitFrom(s.res) {
 					return nil
 				}
@@ -365,6 +371,9 @@ func wireIKEConditions() []Condition {
 		{
 			ID: "user-auth-backend", Severity: report.Critical, Reference: "S2: after ESP, RADIUS; S1: XAUTH",
 			Look: wireLook(func(s *story) *Match {
+				if m := s.eapEnd(); m != nil {
+					return m
+				}
 				if s.a == nil || s.up || s.n.Version != 1 {
 					return nil
 				}

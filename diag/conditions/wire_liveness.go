@@ -158,6 +158,22 @@ func (s *story) probesCross(e int, run []*path.Unit) bool {
 	return n == len(run) && !slices.ContainsFunc(run, func(u *path.Unit) bool { return u.First().Length != l })
 }
 
+// daemonEnded: a tunnel was up, and from one moment on a host answers IKE with port unreachable and
+// sends nothing else: it lives, and nobody listens there any more.
+func (s *story) daemonEnded() (end int, es []path.ICMP) {
+	if !s.up || s.deletedOK() {
+		return 0, nil
+	}
+	for e := range 2 {
+		es := s.portClosed(e)
+		if len(es) < 2 || s.inItsName(es) || s.lastSent(1-e).IsZero() || s.lastSent(1-e).After(es[0].At) {
+			continue
+		}
+		return 1 - e, es
+	}
+	return 0, nil
+}
+
 // lonelyInfo: the only informational request of an IKEv2 session, and at its end. A probe
 // would come after a pause and go on; a delete comes once. With traffic just before it, a
 // probe has no reason.
@@ -173,7 +189,7 @@ func (s *story) lonelyInfo(u *path.Unit) bool {
 
 func wireDeleted(s *story) *Match {
 	e, us, ok := s.deleted()
-	if !ok {
+	if !ok || s.eapEnd() != nil {
 		return nil
 	}
 	w := 4.2
@@ -369,6 +385,22 @@ func (s *story) hearsOther(end int, after time.Time) bool {
 	return false
 }
 
+// renewals are the times of the quick modes that replaced an SA: all but the first of a
+// session whose beginning was captured. Each is followed by a delete of the old SA, which
+// is encrypted and stays without an answer as a lost probe does.
+func (s *story) renewals() []time.Time {
+	var out []time.Time
+	for _, t := range s.trades {
+		if t.Step == "QM" && t.Resp != nil {
+			out = append(out, t.Start)
+		}
+	}
+	if len(out) > 0 && s.begun() {
+		out = out[1:]
+	}
+	return out
+}
+
 // wireKeepalive: probes without an answer while other traffic passes.
 func wireKeepalive(s *story) *Match {
 	if s.a == nil || !s.up || s.n.Version != 1 {
@@ -376,6 +408,7 @@ func wireKeepalive(s *story) *Match {
 	}
 	for e := range 2 {
 		var open []*path.Unit
+		renewed := s.renewals()
 		for _, t := range s.trades {
 			if !t.Info || t.Req == nil || t.From != e || !strings.Contains(t.Req.Label, "R-U-THERE") || strings.Contains(t.Req.Label, "ACK") {
 				continue
@@ -388,10 +421,13 @@ func wireKeepalive(s *story) *Match {
 					}
 				}
 			}
-			if !answered {
-				open = append(open, t.Req)
-			} else {
+			switch {
+			case answered:
 				open = nil
+			case len(renewed) > 0 && !t.Start.Before(renewed[0]):
+				renewed = renewed[1:] // the delete of the SA that the new one replaced
+			default:
+				open = append(open, t.Req)
 			}
 		}
 		if len(open) < 3 {

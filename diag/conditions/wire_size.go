@@ -98,7 +98,7 @@ func (s *story) answersBySize(from int) *sizeSplit {
 	}
 	log := s.log()
 	var bigs []wpkt
-	small, smallAns, bigAns, bigN := 0, 0, 0, 0
+	small, smallAns, bigAns, bigN, burstAns := 0, 0, 0, 0, 0
 	maxSmall := 0
 	var pass *wpkt
 	for i := range log {
@@ -109,10 +109,16 @@ func (s *story) answersBySize(from int) *sizeSplit {
 		if i > 0 && log[i-1].from != from && log[i-1].esp && p.at.Sub(log[i-1].at) < 60*time.Millisecond {
 			continue // an answer asks for none
 		}
-		ans := false
+		// Packets that leave as one burst are pieces of one inner packet, or of one window of
+		// TCP: what answers the last of them answers all.
+		ans, burst, last := false, false, p.at
 		for k := i + 1; k < len(log) && log[k].at.Sub(p.at) < 1200*time.Millisecond; k++ {
 			if log[k].from == from {
-				break
+				if !log[k].esp || log[k].at.Sub(last) > 5*time.Millisecond {
+					break
+				}
+				burst, last = true, log[k].at
+				continue
 			}
 			if log[k].esp {
 				ans = true
@@ -121,9 +127,13 @@ func (s *story) answersBySize(from int) *sizeSplit {
 		}
 		if p.size >= 1000 {
 			bigN++
-			if ans {
+			switch {
+			case ans && burst:
+				burstAns++
+			case ans:
 				bigAns++
-			} else {
+			}
+			if !ans {
 				bigs = append(bigs, *p)
 			}
 			continue
@@ -136,7 +146,7 @@ func (s *story) answersBySize(from int) *sizeSplit {
 			}
 		}
 	}
-	if bigN < 2 || bigAns > 0 || smallAns < 2 || smallAns*10 < small*6 {
+	if len(bigs) < 2 || bigAns > 0 || burstAns*2 >= bigN || smallAns < 2 || smallAns*10 < small*6 {
 		return nil
 	}
 	sp := &sizeSplit{passed: maxSmall, lost: bigs[0].size, lostPkts: bigs, passPkt: pass}

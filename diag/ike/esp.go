@@ -378,7 +378,9 @@ func (f *follower) trust() {
 		at, ok := done[key(addrOf(x.Src.Addr()), addrOf(x.Dst.Addr()))]
 		// A new SA counts from 1; a negotiation that ended in the capture cannot have a far number.
 		young := ok && rising && x.FirstSeq >= 1 && x.FirstSeq < 1<<16 && !x.Last.Before(at.Add(-time.Second))
-		x.Trusted = young || rising && x.Count >= 4 && span > 0
+		// Three numbers in a row are no chance; of more, some may be missing or late.
+		row := x.Count >= 3 && span == int64(x.Count)-1 && x.Reordered == 0 && x.Duplicates == 0
+		x.Trusted = young || row || rising && x.Count >= 4 && span > 0
 	}
 }
 

@@ -138,18 +138,22 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 		if len(out) >= maxWires {
 			break
 		}
-		w := build(members[r], caps, perCap, own, idx, len(roots))
-		if w == nil {
-			continue
-		}
-		for _, v := range w.Views {
-			for i, c := range caps {
-				if c == v.Capture {
-					used[i] = true
+		whole := &lot{ps: members[r], caps: caps, perCap: perCap, own: own, idx: idx}
+		lots := whole.apart()
+		for _, l := range lots {
+			w := build(l, max(len(roots), len(lots)))
+			if w == nil {
+				continue
+			}
+			for _, v := range w.Views {
+				for i, c := range caps {
+					if c.Source == v.Capture.Source && c.Name == v.Capture.Name {
+						used[i] = true
+					}
 				}
 			}
+			out = append(out, w)
 		}
-		out = append(out, w)
 	}
 	for i, c := range caps {
 		if used[i] {
@@ -336,8 +340,9 @@ func newIndex(c *facts.Capture) index {
 	return x
 }
 
-// build makes the Wire of one group of address pairs.
-func build(ps []pair, caps []*facts.Capture, perCap []map[pair]bool, own []map[netip.Addr]bool, idx []index, tunnels int) *Wire {
+// build makes the Wire of one lot; tunnels is how many lots there are.
+func build(l *lot, tunnels int) *Wire {
+	ps, caps, perCap, own, idx := l.ps, l.caps, l.perCap, l.own, l.idx
 	w := &Wire{Comparable: true}
 	inGroup := func(i int) bool {
 		return slices.ContainsFunc(ps, func(p pair) bool { return perCap[i][p] })
