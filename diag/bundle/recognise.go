@@ -434,6 +434,39 @@ func platformOf(body string) (asa, ios int) {
 			if strings.HasPrefix(t, "ISAKMP:") {
 				ios++
 			}
+		case 'c':
+			// A crypto map's lines are whole on an ASA and a block on IOS.
+			switch {
+			case strings.HasPrefix(t, "crypto map "):
+				if strings.Contains(t, " set ") || strings.Contains(t, " match address ") || strings.Contains(t, " interface ") {
+					asa += enough
+				} else if strings.Count(t, " ") == 2 {
+					ios += enough // in an interface
+				}
+			case strings.HasPrefix(t, "crypto isakmp key "), strings.HasPrefix(t, "crypto isakmp keepalive "), strings.HasPrefix(t, "crypto isakmp profile "), strings.HasPrefix(t, "crypto keyring "),
+				strings.HasPrefix(t, "crypto ikev2 keyring "), strings.HasPrefix(t, "crypto ikev2 profile "), strings.HasPrefix(t, "crypto isakmp client configuration "):
+				ios += enough
+			case strings.HasPrefix(t, "crypto ikev1 "), strings.HasPrefix(t, "crypto isakmp enable "), strings.HasPrefix(t, "crypto ikev2 enable "):
+				asa += enough
+			case strings.HasPrefix(t, "current_peer") && strings.Contains(t, " port "):
+				ios++
+			}
+		case 'e':
+			if strings.HasPrefix(t, "encr ") {
+				ios += enough
+			}
+		case 'g':
+			if strings.HasPrefix(t, "group-policy ") {
+				asa += enough
+			}
+		case 'm':
+			if strings.HasPrefix(t, "match address ") {
+				ios += enough
+			}
+		case 'o':
+			if strings.HasPrefix(t, "object network ") {
+				asa += enough
+			}
 		case 'n':
 			if strings.HasPrefix(t, "nameif ") || strings.HasPrefix(t, "nat (") {
 				asa += enough
@@ -447,7 +480,7 @@ func platformOf(body string) (asa, ios int) {
 				ios += 2 * enough
 			}
 		case 's':
-			if strings.HasPrefix(t, "service timestamps") {
+			if strings.HasPrefix(t, "service timestamps") || strings.HasPrefix(t, "set peer ") || strings.HasPrefix(t, "set transform-set ") {
 				ios += enough
 			}
 			if strings.HasPrefix(t, "sysopt connection") {

@@ -358,7 +358,7 @@ var isakmpDisabled = Condition{
 						clues = append(clues, For(5, "ISAKMP is switched off: no crypto isakmp enable", en.Place))
 					}
 				}
-				if !e.isIOS() && !c.Partial {
+				if !e.isIOS() && !c.Partial && !cutAtMap(c) {
 					for _, b := range c.MapBindings {
 						if len(e.Entries()) > 0 && !slices.ContainsFunc(e.Entries(), func(m facts.MapEntry) bool { return m.Map == b.Map }) {
 							continue

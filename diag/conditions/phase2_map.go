@@ -29,7 +29,7 @@ var entryIncomplete = Condition{
 				cut := cutInMap(c)
 				for _, i := range e.ownOrPeerless() {
 					m := c.MapEntries[i]
-					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 {
+					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 || e.filteredEntry(m) {
 						continue
 					}
 					var missing []string
@@ -39,7 +39,7 @@ var entryIncomplete = Condition{
 					if m.ACL == "" && m.Profile == "" {
 						missing = append(missing, "match address")
 						fix = append(fix, id+" match address <acl>")
-					} else if m.ACL != "" && c.ACL(m.ACL) == nil && (!c.Partial || len(c.ACLs) > 0) {
+					} else if m.ACL != "" && c.ACL(m.ACL) == nil && e.printsLists() {
 						missing = append(missing, "the access list "+m.ACL+" itself")
 						where = append([]facts.Place{place2(m, "acl")}, where...)
 						fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
@@ -107,6 +107,19 @@ func cutInMap(c *facts.Config) bool {
 	return (strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ")) && !strings.Contains(l.Text, " interface ")
 }
 
+// cutAtMap: the configuration has no end and its last lines are those of crypto maps or what
+// an ASA prints next, so that the line that enables IKE may only be missing in the text.
+func cutAtMap(c *facts.Config) bool {
+	if c.Complete || len(c.Lines) == 0 {
+		return false
+	}
+	l := c.Lines[len(c.Lines)-1]
+	if l.Parent >= 0 && l.Parent < len(c.Lines) {
+		l = c.Lines[l.Parent]
+	}
+	return strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ") || strings.HasPrefix(l.Text, "crypto ca ")
+}
+
 // sifted: every configuration text at hand that would print the crypto map was filtered line
 // by line, so that a line that is not there proves nothing.
 func (e *End) sifted() bool {
@@ -125,6 +138,101 @@ func (e *End) sifted() bool {
 		}
 	}
 	return any
+}
+
+// configOutput tells whether an answer is a configuration or a part of one.
+func configOutput(o *facts.Output) bool {
+	return strings.HasPrefix(o.Command, "show running-config") || strings.HasPrefix(o.Command, "show startup-config") || strings.HasPrefix(o.Command, "show configuration")
+}
+
+// filteredEntry: the lines of a crypto map entry were picked by a filter (| include), so that
+// it may have others.
+func (e *End) filteredEntry(m facts.MapEntry) bool {
+	picked := false
+	for i := range e.Device.Outputs {
+		o := &e.Device.Outputs[i]
+		if !configOutput(o) || len(o.Text) == 0 || o.Place.Source != m.Place.Source || m.Place.Line < o.Text[0].N || m.Place.Line > o.Text[len(o.Text)-1].N {
+			continue
+		}
+		picked = picked || byLine(o.Filter) || o.Typed == "" && e.Config().Partial && m.Place.Line == o.Text[0].N || o.Typed == "" && e.Config().Partial && !showsWhole(o, m)
+	}
+	return picked && !ofBox(e, "whole crypto map entries", e.wholeEntries)[fmt.Sprintf("%s %d", m.Map, m.Sequence)]
+}
+
+// showsWhole tells whether a part of a configuration that stands without its command holds
+// all of an entry: on IOS its block, on an ASA the map down to its interface.
+func showsWhole(o *facts.Output, m facts.MapEntry) bool {
+	for i, l := range o.Text {
+		if strings.HasPrefix(l.Text, "crypto map "+m.Map+" interface ") {
+			return true
+		}
+		if l.N == m.Place.Line && strings.Contains(l.Text, " ipsec-isakmp") && i+1 < len(o.Text) && len(m.Places) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// byLine tells whether a filter picks single lines: include, exclude, grep, not begin or
+// section.
+func byLine(filter string) bool {
+	f := strings.ToLower(filter)
+	return f != "" && !strings.HasPrefix(f, "s") && !strings.HasPrefix(f, "b")
+}
+
+// wholeEntries are the crypto map entries that an answer prints as a whole.
+func (e *End) wholeEntries() map[string]bool {
+	out := map[string]bool{}
+	for i := range e.Device.Outputs {
+		o := &e.Device.Outputs[i]
+		if !configOutput(o) || byLine(o.Filter) || o.Typed == "" && e.Config().Partial {
+			continue
+		}
+		for _, l := range o.Text {
+			if rest, ok := strings.CutPrefix(l.Text, "crypto map "); ok {
+				if f := strings.Fields(rest); len(f) > 1 {
+					out[f[0]+" "+f[1]] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// printsLists: what is at hand would print every access list, so that one that is not there
+// does not exist. An ASA prints them before the crypto map, IOS behind it.
+func (e *End) printsLists() bool {
+	c := e.Config()
+	if c == nil {
+		return false
+	}
+	if !c.Partial {
+		if !e.isIOS() || c.Complete {
+			return true
+		}
+		for _, l := range c.Lines[max(0, len(c.Lines)-40):] {
+			if l.Parent < 0 && (strings.HasPrefix(l.Text, "route-map ") || strings.HasPrefix(l.Text, "line ") || strings.HasPrefix(l.Text, "control-plane")) {
+				return true
+			}
+		}
+		return false
+	}
+	for i := range e.Device.Outputs {
+		o := &e.Device.Outputs[i]
+		f := strings.ToLower(o.Filter)
+		switch o.Command {
+		case "show running-config access-list", "show access-lists", "show access-list", "show ip access-lists":
+			if f == "" {
+				return true
+			}
+		case "show running-config", "show running-config section":
+			_, what, _ := strings.Cut(f, " ")
+			if what == "access-list" || what == "access" || what == "^access-list" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 var mapSequence = Condition{
@@ -216,7 +324,7 @@ var mapNoPolicy = Condition{
 					clues = append(clues, Against(0.6, "seen once only"))
 				}
 			}
-			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) && !cutInMap(c) && !e.sifted() {
+			if c := e.Config(); c != nil && (!c.Partial || len(c.MapBindings) > 0) && !cutInMap(c) && !e.sifted() && !(e.isIOS() && !c.Partial && !c.Complete && !e.printsLists()) {
 				for _, m := range ofBox(e, "first entry of each map", func() []facts.MapEntry { return firstEntries(c) }) {
 					name := m.Map
 					if slices.ContainsFunc(c.MapBindings, func(b facts.MapBinding) bool { return b.Map == name }) {

@@ -20,6 +20,18 @@ func merge(old, c *facts.Config) *facts.Config {
 		old.Hostname = c.Hostname
 	}
 	old.Interfaces = add(old.Interfaces, c.Interfaces, func(a, b facts.Interface) bool { return a.Name == b.Name })
+	for i := range old.MapEntries { // a filter may have printed some of its lines only
+		for j := range c.MapEntries {
+			a, b := &old.MapEntries[i], &c.MapEntries[j]
+			if a.Map != b.Map || a.Sequence != b.Sequence || a.DynamicMap != b.DynamicMap {
+				continue
+			}
+			if len(a.Places) < len(b.Places) {
+				*a = *b
+			}
+			break
+		}
+	}
 	old.MapEntries = add(old.MapEntries, c.MapEntries, func(a, b facts.MapEntry) bool {
 		return a.Map == b.Map && a.Sequence == b.Sequence && a.DynamicMap == b.DynamicMap
 	})
