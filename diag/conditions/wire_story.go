@@ -232,7 +232,7 @@ func authResult(u *path.Unit) authOutcome {
 // traffic sums up the ESP that belongs to the judged attempt.
 func (s *story) traffic() {
 	for _, f := range s.w.Flows {
-		if s.a != nil && (f.End.Before(s.a.Start.Add(-time.Second)) || s.neighbours(f)) {
+		if s.a != nil && (s.opened() && f.End.Before(s.a.Start.Add(-time.Second)) || s.neighbours(f)) {
 			continue
 		}
 		d := &s.esp[f.From]
@@ -327,7 +327,7 @@ func (s *story) progress() {
 		}
 	}
 	s.upAt, s.up = upTime(s.a, s.trades)
-	if !s.up && s.n.Exchange == "" && len(s.w.Flows) > 0 {
+	if !s.up && (s.n.Exchange == "" || !s.opened()) && len(s.w.Flows) > 0 {
 		s.up = true // the capture began in the middle of a session
 	}
 	if !s.up && s.esp[s.ini].sent > 0 && s.esp[s.res].sent > 0 {
@@ -348,6 +348,14 @@ func (s *story) progress() {
 	if s.up && (s.stop.kind == silence || s.stop.kind == unaccepted && s.esp[last.From].sent > 0 && s.esp[1-last.From].sent > 0) {
 		s.stop = stop{} // traffic shows that the answer arrived in the end
 	}
+}
+
+// opened tells whether the attempt's first exchanges are in a capture. Without them it is
+// older than its first message here, and so may be the ESP before that.
+func (s *story) opened() bool {
+	return slices.ContainsFunc(s.trades, func(t *path.Trade) bool {
+		return t.Step == "IKE_SA_INIT" || t.Step == "IKE_AUTH" || s.n.Version == 1 && s.begun()
+	})
 }
 
 // begun tells whether the capture has the beginning of the attempt.
