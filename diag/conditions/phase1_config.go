@@ -300,6 +300,9 @@ func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
 				if p.Version != v || q.Version != v {
 					continue
 				}
+				if headingOnly(p, a.Config()) || headingOnly(q, b.Config()) {
+					return false, "", nil
+				}
 				var off []string
 				cmp := func(what string, x, y []string) {
 					if len(x) > 0 && len(y) > 0 && !slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) }) {
@@ -324,6 +327,12 @@ func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
 		}
 	}
 	return false, diff, where
+}
+
+// headingOnly: none of a policy's attributes is at hand, in a configuration that is filtered
+// or cut, so that they need not be the defaults.
+func headingOnly(p facts.IKEPolicy, c *facts.Config) bool {
+	return p.Version == 1 && len(p.Places) == 0 && (c.Partial || !c.Complete)
 }
 
 // attributePlace is the line of the first attribute that differs, else the policy's own.
