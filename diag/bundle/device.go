@@ -118,13 +118,22 @@ func (r *reading) parse(dev *facts.Device, t *text) {
 	}
 }
 
-// unquoted takes the marks off a text that a mail program quoted: most of its lines begin with ">".
+// unquoted takes the marks off a text that a mail program quoted: most of its lines begin
+// with ">", or with "|" and are no rows of a table.
 func unquoted(lines []facts.Line) []facts.Line {
-	marked, filled := 0, 0
+	mark := ">"
+	marked, filled, bars := 0, 0, 0
 	for i := range lines {
-		if strings.HasPrefix(lines[i].Text, ">") {
+		t := lines[i].Text
+		if strings.HasPrefix(t, ">") {
 			marked++
 		}
+		if strings.HasPrefix(t, "|") && !strings.HasSuffix(t[1:], "|") {
+			bars++
+		}
+	}
+	if bars > marked {
+		mark, marked = "|", bars
 	}
 	if marked < 3 {
 		return lines
@@ -139,7 +148,7 @@ func unquoted(lines []facts.Line) []facts.Line {
 	}
 	out := make([]facts.Line, len(lines))
 	for i, l := range lines {
-		for strings.HasPrefix(l.Text, ">") {
+		for strings.HasPrefix(l.Text, mark) {
 			l.Text = strings.TrimPrefix(l.Text[1:], " ")
 		}
 		out[i] = l
@@ -174,7 +183,10 @@ func spaced(lines []facts.Line) []facts.Line {
 // margin takes off the margin of a text that was pasted as a block: blanks before every line, or
 // before every line that is not a sentence around it.
 func margin(lines []facts.Line) []facts.Line {
-	const least = 2 // one blank is the indentation of a configuration's block
+	least := 2 // one blank is the indentation of a configuration's block
+	if !slices.ContainsFunc(lines, func(l facts.Line) bool { return l.Text != "" && l.Text[0] != '\t' }) {
+		least = 1 // one tab is none
+	}
 	whole, block := -1, -1
 	for _, l := range lines {
 		t := strings.TrimLeft(l.Text, " \t")

@@ -387,7 +387,7 @@ func platformOf(body string) (asa, ios int) {
 		if lines++; lines > 200000 || asa-ios > 40*enough || ios-asa > 40*enough {
 			break
 		}
-		t := strings.Trim(line, "> \t\r\n") // also as mail programs quote it
+		t := strings.Trim(line, ">| \t\r\n") // also as mail programs quote it
 		if t == "" {
 			continue
 		}

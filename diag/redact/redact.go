@@ -160,7 +160,7 @@ func (r *Redactor) Sweep(s string) string {
 			}
 			b.WriteString(s[last:i])
 			b.WriteString(out)
-			last = i + n
+			last = behindToken(s, i, i+n)
 			i = last - 1
 			break
 		}
@@ -170,6 +170,17 @@ func (r *Redactor) Sweep(s string) string {
 	}
 	b.WriteString(s[last:])
 	return b.String()
+}
+
+// behindToken moves an end between from and to that fell into a mask with its token behind
+// it: half a mask would leave the token standing where Strip does not see it.
+func behindToken(s string, from, to int) int {
+	i := strings.Index(s[from:min(to+len(Mask), len(s))], Mask+"[")
+	if i < 0 {
+		return to
+	}
+	i += from + len(Mask)
+	return max(to, i+tokenLen(s[i:]))
 }
 
 func wordByte(c byte) bool { return wordBytes[c] }

@@ -21,6 +21,8 @@ const (
 	maxJoined = 4096 // bytes
 	maxLines  = 24
 	wrapFrom  = 70 // a line at least this long may have been wrapped
+
+	narrowest, widest = 60, 100 // what mail programs wrap at
 )
 
 // shape is what classify learnt about a line that starts a message.
@@ -50,6 +52,7 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 		in     scanner
 		done   int // lines looked at
 		clean  = true
+		width  = wrapped(lines)
 	)
 	finish := func() {
 		if open {
@@ -77,7 +80,9 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 			keep(l)
 			continue
 		}
-		if s, ok := classify(raw); ok {
+		// The last line had no room for the first word of this one.
+		full := open && width > 0 && last+1+len(upTo(raw)) > width && joined < maxLines && len(text) < maxJoined
+		if s, ok := classify(raw); ok && !(full && s.header == "" && (s.kind == "console" || s.kind == "debug")) {
 			finish()
 			cur, text, at, joined, last, open = s, raw, l.N, 1, len(l.Text), true
 			padded = len(raw) < len(l.Text)
@@ -88,7 +93,7 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 			events[len(events)-1].Repeat += n
 			continue
 		}
-		if open && joined < maxLines && len(text) < maxJoined && continues(text, last, raw, cur.kind) {
+		if full && !prompt(raw) || open && joined < maxLines && len(text) < maxJoined && continues(text, last, raw, cur.kind) {
 			if padded && raw[0] != ' ' && raw[0] != '\t' { // the terminal's edge fell behind a blank
 				text += " "
 			}
@@ -107,6 +112,43 @@ func Parse(lines []facts.Line, source string) (events []facts.Event, rest []fact
 	}
 	finish()
 	return events, rest
+}
+
+// wrapped returns the width at which a mail program has wrapped the messages, 0 when none
+// has: no message is longer, and several lines without a head stand behind lines that had
+// no room for their first word.
+func wrapped(lines []facts.Line) (width int) {
+	for _, l := range lines {
+		if strings.IndexByte(l.Text, '%') >= 0 {
+			if width = max(width, len(l.Text)); width > widest {
+				return 0
+			}
+		}
+	}
+	if width < narrowest {
+		return 0
+	}
+	turns, messages := 0, 0
+	for i := 1; i < len(lines); i++ {
+		before, l := lines[i-1].Text, lines[i].Text
+		if strings.IndexByte(before, '%') < 0 {
+			continue
+		}
+		messages++
+		if l != "" && l[0] != ' ' && strings.IndexByte(l, '%') < 0 && len(before)+1+len(upTo(l)) > width && len(l) <= width && !prompt(l) {
+			turns++
+		}
+	}
+	if turns < 3 || 4*turns < messages {
+		return 0
+	}
+	return width
+}
+
+// upTo returns what stands before the first blank.
+func upTo(s string) string {
+	word, _, _ := strings.Cut(s, " ")
+	return word
 }
 
 // continues tells whether raw goes on with the message whose last physical line had
