@@ -27,7 +27,7 @@ var certificateRejected = Condition{
 		who, why := "", ""
 		for _, e := range t.Ends {
 			evs := e.Events()
-			refused := withID(evs, "717009", "717027", "751006", "717037")
+			refused := withID(evs, "717009", "717027", "751006")
 			for _, ev := range evs {
 				if strings.HasPrefix(ev.ID, "PKI-") && hasAny(ev.ID, "certificate_invalid", "certificate_revoked", "cert_expired", "crl_") || strings.HasSuffix(ev.ID, "IKMP_INVAL_CERT") || strings.HasSuffix(ev.ID, "IKMP_NO_ID_CERT_FQDN_MATCH") {
 					refused = append(refused, ev)
