@@ -175,7 +175,7 @@ func (r *Redactor) Sweep(s string) string {
 // behindToken moves an end between from and to that fell into a mask with its token behind
 // it: half a mask would leave the token standing where Strip does not see it.
 func behindToken(s string, from, to int) int {
-	i := strings.Index(s[from:min(to+len(Mask), len(s))], Mask+"[")
+	i := strings.LastIndex(s[from:min(to+len(Mask), len(s))], Mask+"[")
 	if i < 0 {
 		return to
 	}
