@@ -24,6 +24,7 @@ func wireLook(look func(s *story) *Match) func(*Tunnel) []Match {
 			return nil
 		}
 		if m := look(s); m != nil && len(m.Clues) > 0 {
+			m.Explanation += s.whichPeer()
 			return []Match{*m}
 		}
 		return nil

@@ -661,6 +661,8 @@ func (s *story) name(end int) string {
 	e := s.w.Ends[end]
 	a := s.w.Public(end)
 	switch {
+	case e.Name == "" && len(e.Ports) > 0 && a.IsValid():
+		return fmt.Sprintf("%v (port %s)", a, portList(e.Ports))
 	case e.Name != "" && a.IsValid():
 		return e.Name + " (" + a.String() + ")"
 	case e.Name != "":
@@ -940,6 +942,39 @@ func (e *End) dialect(cs []string) []string {
 			c = strings.NewReplacer("<interface>", iface, "<outside>", iface).Replace(c)
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// whichPeer says of which peer a statement is where several share one address.
+func (s *story) whichPeer() string {
+	for _, e := range s.w.Ends {
+		if len(e.Ports) == 0 || len(e.Addrs) == 0 {
+			continue
+		}
+		out := fmt.Sprintf(" %d peers share the address %v (a NAT): this is the one with UDP port %s", e.Peers, e.Addrs[0], portList(e.Ports))
+		if s.a != nil {
+			out += ", IKE cookies " + facts.SPIHex(s.a.InitSPI)
+			if r := s.n.RespSPIs; len(r) > 0 {
+				out += " and " + facts.SPIHex(r[len(r)-1])
+			}
+		}
+		return out + "."
+	}
+	return ""
+}
+
+// portList joins the first ports of one peer.
+func portList(ps []uint16) string {
+	out := ""
+	for i, p := range ps {
+		switch {
+		case i == 4:
+			return out + " …"
+		case i > 0:
+			out += ", "
+		}
+		out += fmt.Sprint(p)
 	}
 	return out
 }

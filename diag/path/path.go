@@ -37,6 +37,10 @@ type End struct {
 	Addrs []netip.Addr // in order of appearance
 	View  *View        // the capture taken at this end, nil when there is none
 	Name  string       // of the vantage point, "" when there is none
+	// Ports are this peer's UDP ports where several peers were seen behind one address at once,
+	// and Peers how many; a Wire is one of them.
+	Ports []uint16
+	Peers int
 }
 
 // View is one capture's share in a tunnel.

@@ -139,7 +139,10 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 			break
 		}
 		whole := &lot{ps: members[r], caps: caps, perCap: perCap, own: own, idx: idx}
-		lots := whole.apart()
+		var lots []*lot
+		for _, l := range whole.apart() {
+			lots = append(lots, l.byPorts()...)
+		}
 		for _, l := range lots {
 			w := build(l, max(len(roots), len(lots)))
 			if w == nil {
@@ -472,6 +475,14 @@ func build(l *lot, tunnels int) *Wire {
 	w.connections()
 	w.comparable()
 	w.name()
+	for _, v := range w.Views {
+		if i := slices.Index(caps, v.Capture); l.orig != nil {
+			v.Capture = l.orig[i]
+		}
+	}
+	if e := w.EndOf(l.nat); l.peers > 1 && e >= 0 {
+		w.Ends[e].Ports, w.Ends[e].Peers = l.ports, l.peers
+	}
 	return w
 }
 
