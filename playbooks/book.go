@@ -11,11 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
-
 	"vpnbot/devices/command"
+	"vpnbot/devices/inventory/strict"
 )
 
 //go:embed builtin/*.yaml
@@ -140,75 +137,69 @@ func Load(dir string) (map[string]Book, error) {
 }
 
 // Parse reads one playbook strictly: an unknown key, kind or setting is an error with
-// its line. source names the file in messages.
-func Parse(source string, data []byte) (b Book, err error) {
-	// The library panics on some broken documents.
-	defer func() {
-		if r := recover(); r != nil {
-			b, err = Book{Source: source}, fmt.Errorf("%s: this YAML is not understood: look for a tag (!), an anchor (&) or an empty list", source)
-		}
-	}()
-	b.Source = source
-	file, err := parser.ParseBytes(data, 0)
+// its line and key. All errors are returned; source names the file in them.
+func Parse(source string, data []byte) (Book, error) {
+	b := Book{Source: source}
+	file, err := strict.Parse(data)
 	if err != nil {
-		return b, fmt.Errorf("%s: %s", source, yaml.FormatError(err, false, false))
+		return b, in(source, err)
 	}
-	if n := len(file.Docs); n != 1 {
-		return b, fmt.Errorf("%s: one playbook per file, found %d documents", source, n)
-	}
-	if err := yaml.UnmarshalWithOptions(data, &b, yaml.Strict()); err != nil {
-		hint := ""
-		if strings.Contains(err.Error(), "unknown field") {
-			hint = "; a playbook has name, about and steps, a step has id, kind, on, when, with and timeout, and no playbook holds commands"
+	if errs := file.Decode(&b); len(errs) > 0 {
+		for i, err := range errs {
+			if errs[i] = in(source, err); strings.Contains(err.Error(), ": unknown key") {
+				errs[i] = fmt.Errorf("%w; no playbook holds commands", errs[i])
+			}
 		}
-		return b, fmt.Errorf("%s: %s%s", source, yaml.FormatError(err, false, false), hint)
+		return b, errors.Join(errs...)
 	}
-	fail := func(path, format string, args ...any) error {
-		return fmt.Errorf("%s:%d: %s", source, lineOf(file, path), fmt.Sprintf(format, args...))
+	var errs []error
+	fail := func(key, format string, args ...any) {
+		errs = append(errs, in(source, file.Place([]error{strict.Error{Key: key, Message: fmt.Sprintf(format, args...)}})[0]))
 	}
 	if !validName(b.Name) {
-		return b, fail("$.name", "name: needs a name of small letters, digits and dashes, got %q", b.Name)
+		fail("name", "needs a name of small letters, digits and dashes, got %q", b.Name)
 	}
 	if len(b.Steps) == 0 {
-		return b, fail("$", "steps: a playbook needs at least one step")
+		fail("steps", "a playbook needs at least one step")
 	}
 	if len(b.Steps) > maxSteps {
-		return b, fail("$.steps", "steps: %d are too many for one run of one tunnel; write up to %d", len(b.Steps), maxSteps)
+		fail("steps", "%d are too many for one run of one tunnel; write up to %d", len(b.Steps), maxSteps)
 	}
 	seen := map[string]bool{}
 	proposed := false
 	for i := range b.Steps {
 		s := &b.Steps[i]
-		at := fmt.Sprintf("$.steps[%d]", i)
-		s.line = lineOf(file, at)
+		at := fmt.Sprintf("steps[%d]", i)
+		s.line = file.Line(at)
 		if !validName(s.ID) {
-			return b, fail(at, "steps[%d].id: needs an id of small letters, digits and dashes, got %q", i, s.ID)
+			fail(at+".id", "needs an id of small letters, digits and dashes, got %q", s.ID)
 		}
 		if seen[s.ID] {
-			return b, fail(at, "steps[%d].id: %q is already used", i, s.ID)
+			fail(at+".id", "%q is already used", s.ID)
 		}
 		seen[s.ID] = true
 		known, ok := settings[s.Kind]
 		if !ok {
-			return b, fail(at, "steps[%d].kind: %q is unknown; known: collect, probe, capture, analyze, propose, wait, verify. Nothing that disrupts runs from a playbook: propose asks people for it", i, s.Kind)
+			fail(at+".kind", "%q is unknown; known: collect, probe, capture, analyze, propose, wait, verify. Nothing that disrupts runs from a playbook: propose asks people for it", s.Kind)
+			continue
 		}
 		if proposed && !slices.Contains(afterProposal, s.Kind) {
-			return b, fail(at, "steps[%d].kind: after a proposal comes only what verifies it (%s); a %s step stands before it, and one playbook proposes once", i, strings.Join(afterProposal, ", "), s.Kind)
+			fail(at+".kind", "after a proposal comes only what verifies it (%s); a %s step stands before it, and one playbook proposes once", strings.Join(afterProposal, ", "), s.Kind)
 		}
-		for _, key := range keysOf(file, at+".with") {
+		for _, key := range file.Keys(at + ".with") {
 			if !slices.Contains(known, key) {
 				hint := "it has no settings"
 				if len(known) > 0 {
 					hint = "it knows " + strings.Join(known, ", ")
 				}
-				return b, fail(at+".with", "steps[%d].with.%s: a %s step has no such setting; %s", i, key, s.Kind, hint)
+				fail(at+".with."+key, "a %s step has no such setting; %s", s.Kind, hint)
 			}
 		}
 		if s.When == "" {
 			s.When = "always"
 		}
 		if !slices.Contains(conditionsOfStep, s.When) {
-			return b, fail(at, "steps[%d].when: %q is unknown; known: %s", i, s.When, strings.Join(conditionsOfStep, ", "))
+			fail(at+".when", "%q is unknown; known: %s", s.When, strings.Join(conditionsOfStep, ", "))
 		}
 		if s.On == "" {
 			s.On = "each-end"
@@ -216,29 +207,29 @@ func Parse(source string, data []byte) (b Book, err error) {
 		if s.Timeout != "" {
 			d, err := time.ParseDuration(s.Timeout)
 			if err != nil || d <= 0 || d > time.Hour {
-				return b, fail(at, "steps[%d].timeout: write a duration up to 1h such as 60s, got %q", i, s.Timeout)
+				fail(at+".timeout", "write a duration up to 1h such as 60s, got %q", s.Timeout)
 			}
 			s.timeout = d
 		}
 		switch s.Kind {
 		case "collect":
 			if len(s.With.Evidence) == 0 {
-				return b, fail(at, "steps[%d].with.evidence: name what to read: %s", i, strings.Join(EvidenceNames, ", "))
+				fail(at+".with.evidence", "name what to read: %s", strings.Join(EvidenceNames, ", "))
 			}
 			for _, e := range s.With.Evidence {
 				if !slices.Contains(EvidenceNames, e) {
-					return b, fail(at+".with", "steps[%d].with.evidence: %q is unknown; known: %s", i, e, strings.Join(EvidenceNames, ", "))
+					fail(at+".with.evidence", "%q is unknown; known: %s", e, strings.Join(EvidenceNames, ", "))
 				}
 			}
 		case "probe":
 			sizes := append([]int{s.With.Size}, s.With.Sizes...)
 			if s.With.Count < 0 || s.With.Count > 100 || len(s.With.Sizes) > 30 || slices.ContainsFunc(sizes, func(n int) bool { return n != 0 && (n < 36 || n > 18024) }) {
-				return b, fail(at+".with", "steps[%d].with: a probe sends 1 to 100 pings of up to 30 sizes between 36 and 18024 bytes", i)
+				fail(at+".with", "a probe sends 1 to 100 pings of up to 30 sizes between 36 and 18024 bytes")
 			}
 		case "capture":
 			if d := s.With.Duration; d != "" && d != "captures.duration" {
 				if v, err := time.ParseDuration(d); err != nil || v <= 0 || v > 10*time.Minute {
-					return b, fail(at+".with", "steps[%d].with.duration: write captures.duration or a duration up to 10m, got %q", i, d)
+					fail(at+".with.duration", "write captures.duration or a duration up to 10m, got %q", d)
 				}
 			}
 		case "wait", "verify":
@@ -247,17 +238,31 @@ func Parse(source string, data []byte) (b Book, err error) {
 					continue
 				}
 				if d, err := time.ParseDuration(v); err != nil || d <= 0 || d > time.Hour {
-					return b, fail(at+".with", "steps[%d].with.%s: write a duration up to 1h, got %q", i, key, v)
+					fail(at+".with."+key, "write a duration up to 1h, got %q", v)
 				}
 			}
 		case "propose":
 			proposed = true
 		}
 		if s.Kind == "verify" && !proposed {
-			return b, fail(at, "steps[%d]: verify looks at what an approved proposal did; a propose step must stand before it", i)
+			fail(at, "verify looks at what an approved proposal did; a propose step must stand before it")
 		}
 	}
-	return b, nil
+	return b, errors.Join(errs...)
+}
+
+// in names the file of a mistake in it.
+func in(source string, err error) error {
+	e, ok := err.(strict.Error)
+	if !ok {
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	at := source
+	if e.Line > 0 {
+		at = fmt.Sprintf("%s:%d", source, e.Line)
+		e.Line = 0
+	}
+	return fmt.Errorf("%s: %v", at, e)
 }
 
 // places are the words that a step's on may hold beside a device's name.
@@ -278,36 +283,4 @@ func CheckPlaces(books map[string]Book, known func(device string) bool) error {
 
 func validName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && s[0] != '-'
-}
-
-func lineOf(f *ast.File, path string) int {
-	p, err := yaml.PathString(path)
-	if err != nil {
-		return 1
-	}
-	n, err := p.FilterFile(f)
-	if err != nil || n == nil || n.GetToken() == nil {
-		return 1
-	}
-	return n.GetToken().Position.Line
-}
-
-func keysOf(f *ast.File, path string) []string {
-	p, err := yaml.PathString(path)
-	if err != nil {
-		return nil
-	}
-	n, err := p.FilterFile(f)
-	if err != nil {
-		return nil
-	}
-	m, ok := n.(*ast.MappingNode)
-	if !ok {
-		return nil
-	}
-	var out []string
-	for _, v := range m.Values {
-		out = append(out, v.Key.String())
-	}
-	return out
 }

@@ -23,9 +23,9 @@ func TestBuiltIn(t *testing.T) {
 // Every mistake is named with its line and with what is right.
 func TestMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"unknown key":      {"name: x\nabout: y\nstepz: []\n", `unknown field "stepz"`},
+		"unknown key":      {"name: x\nabout: y\nstepz: []\n", `own.yaml:3: stepz: unknown key; known here: name, about, steps`},
 		"unknown kind":     {"name: x\nsteps:\n  - {id: a, kind: exec}\n", `:3: steps[0].kind: "exec" is unknown`},
-		"free command":     {"name: x\nsteps:\n  - {id: a, kind: collect, with: {command: \"clear crypto isakmp sa\"}}\n", `unknown field "command"`},
+		"free command":     {"name: x\nsteps:\n  - {id: a, kind: collect, with: {command: \"clear crypto isakmp sa\"}}\n", `steps[0].with.command: unknown key`},
 		"setting of other": {"name: x\nsteps:\n  - {id: a, kind: analyze, with: {count: 3}}\n", "a analyze step has no such setting"},
 		"unknown evidence": {"name: x\nsteps:\n  - {id: a, kind: collect, with: {evidence: [sa]}}\n", `"sa" is unknown`},
 		"same id twice":    {"name: x\nsteps:\n  - {id: a, kind: analyze}\n  - {id: a, kind: analyze}\n", `:4: steps[1].id: "a" is already used`},
@@ -39,7 +39,7 @@ func TestMistakes(t *testing.T) {
 		"too many":         {"name: x\nsteps:\n" + manySteps(51), "51 are too many"},
 		"long capture":     {"name: x\nsteps:\n  - {id: a, kind: capture, with: {duration: 3h}}\n", "a duration up to 10m"},
 		"no steps":         {"name: x\n", "at least one step"},
-		"two documents":    {"name: x\n---\nname: y\n", "one playbook per file"},
+		"two documents":    {"name: x\n---\nname: y\n", "exactly one YAML document"},
 		"endless timeout":  {"name: x\nsteps:\n  - {id: a, kind: analyze, timeout: 48h}\n", "write a duration up to 1h"},
 	} {
 		t.Run(name, func(t *testing.T) {

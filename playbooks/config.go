@@ -31,15 +31,18 @@ func (s *Size) UnmarshalYAML(data []byte) error {
 	var n int64
 	var unit string
 	if _, err := fmt.Sscanf(string(data), "%d%s", &n, &unit); err != nil && n == 0 {
-		return fmt.Errorf("%q is no size: write 20MiB, 512KiB or a number of bytes", data)
+		return fmt.Errorf("%q is no size: write %s", data, s.Want())
 	}
 	f, ok := map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
 	if !ok || n < 0 || n > 1<<40/f {
-		return fmt.Errorf("%q is no size: write 20MiB, 512KiB or a number of bytes", data)
+		return fmt.Errorf("%q is no size: write %s", data, s.Want())
 	}
 	*s = Size(n * f)
 	return nil
 }
+
+// Want says what a size looks like.
+func (*Size) Want() string { return "20MiB, 512KiB or a number of bytes" }
 
 // Defaults are the values of contracts/config.yaml.
 func Defaults() Config {

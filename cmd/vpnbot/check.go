@@ -12,7 +12,6 @@ import (
 	"vpnbot/bot"
 	"vpnbot/bot/slack"
 	"vpnbot/devices"
-	"vpnbot/devices/inventory"
 	"vpnbot/diag/report"
 	"vpnbot/playbooks"
 )
@@ -29,39 +28,39 @@ func (c checkCmd) Run(ctx context.Context, std streams) error {
 	if c.LearnHostKeys && !c.Connect {
 		return usageError{errors.New("--learn-host-keys needs --connect")}
 	}
-	conf, err := loadConfig(c.Config, false)
+	conf, err := readConfig(c.Config)
 	if err != nil {
 		return err
 	}
+	errs, ofBot := conf.validate()
 	// Without a Slack part a configuration is good for the command line only.
-	slackErrs := conf.Bot.Validate()
-	books, err := playbooks.Load(conf.Playbooks.Playbooks.Dir)
-	if err != nil {
-		return usageError{err}
+	cliOnly := conf.Bot.Slack.BotToken == ""
+	var missing []error
+	for _, err := range ofBot {
+		if cliOnly && (strings.HasPrefix(err.Error(), "slack.") || strings.HasPrefix(err.Error(), "access.approve")) {
+			missing = append(missing, err)
+		} else {
+			errs = append(errs, err)
+		}
 	}
-	if err := playbooks.CheckPlaces(books, func(name string) bool {
-		return slices.ContainsFunc(conf.Network.Devices, func(d inventory.Device) bool { return d.Name == name })
-	}); err != nil {
-		return usageError{err}
+	if err := conf.wrong(errs); err != nil {
+		return err
 	}
 	fmt.Fprintf(std.out, "configuration %s: %d devices, %d tunnels\n", c.Config, len(conf.Network.Devices), len(conf.Network.Tunnels))
-	for _, b := range playbooks.New(playbooks.Options{Books: books}).Books() {
+	for _, b := range playbooks.New(playbooks.Options{Books: conf.books}).Books() {
 		from := b.Source
 		if b.BuiltIn {
 			from = "built in"
 		}
 		fmt.Fprintf(std.out, "playbook %s (%s): %s\n", b.Name, from, report.Plain(b.About))
 	}
-	if len(slackErrs) > 0 {
-		fmt.Fprintf(std.out, "slack: not usable for serve:\n  %v\n", indent(slackErrs))
+	if cliOnly {
+		fmt.Fprintf(std.out, "slack: not usable for serve:\n  %v\n", indent(conf.file.Place(missing)))
 	}
 	if !c.Connect {
-		if len(slackErrs) > 0 && conf.Bot.Slack.BotToken != "" {
-			return usageError{errors.New("the Slack part has errors, see above")}
-		}
 		return nil
 	}
-	return c.connect(ctx, conf, std, len(slackErrs) == 0)
+	return c.connect(ctx, conf, std, !cliOnly)
 }
 
 // connect logs in everywhere and prints one table.

@@ -3,18 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"vpnbot/bot"
 	"vpnbot/devices/inventory"
+	"vpnbot/devices/inventory/strict"
 	"vpnbot/playbooks"
 )
 
@@ -30,20 +30,44 @@ type config struct {
 	} `yaml:"log"`
 	AllowLiteralSecrets bool `yaml:"allow_literal_secrets"`
 
-	dir string // of the file: paths are relative to it
+	path  string
+	dir   string       // of the file: paths are relative to it
+	file  *strict.File // tells the line of a key
+	books map[string]playbooks.Book
 }
 
 // secretKeys are the keys whose values are secrets; a literal one is refused and none is
 // ever printed. This is the only list.
-var secretKeys = regexp.MustCompile(`^\$\.(slack\.(app_token|bot_token|signing_secret)|credentials\.[^.]+\.(password|enable))$`)
+var secretKeys = regexp.MustCompile(`^(slack\.(app_token|bot_token|signing_secret)|credentials\..+\.(password|enable))$`)
 
 // maxConfig bounds the file: a configuration is no data set.
 const maxConfig = 16 << 20
 
-// loadConfig reads, interpolates, decodes and validates a configuration file. Every error
-// names its line or key and none prints a value or a neighbouring line. needSlack is
-// false for commands that use no Slack.
+// loadConfig reads a configuration file and validates it with its playbooks. Every error
+// names its line and key. needSlack is false for commands that use no Slack.
 func loadConfig(path string, needSlack bool) (*config, error) {
+	c, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	errs, ofBot := c.validate()
+	if needSlack {
+		errs = append(errs, ofBot...)
+	}
+	return c, c.wrong(errs)
+}
+
+// wrong makes one error of many, nil when there are none.
+func (c *config) wrong(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("configuration %s:\n  %w", c.path, indent(c.file.Place(errs)))}
+}
+
+// readConfig reads, interpolates and decodes a configuration file. No error prints a
+// value or a neighbouring line.
+func readConfig(path string) (*config, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration: %w", err)}
@@ -55,11 +79,7 @@ func loadConfig(path string, needSlack bool) (*config, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration: %w", err)}
 	}
-	c, err := parseConfig(path, data, os.LookupEnv)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	errs := c.validate(needSlack)
+	c, errs := parseConfig(path, data, os.LookupEnv)
 	if len(errs) > 0 {
 		return nil, usageError{fmt.Errorf("configuration %s:\n  %w", path, indent(errs))}
 	}
@@ -76,28 +96,21 @@ func indent(errs []error) error {
 
 // parseConfig decodes the file strictly, after ${NAME} and ${file:/path} were put into
 // its scalars (never into its structure).
-func parseConfig(path string, data []byte, env func(string) (string, bool)) (*config, error) {
-	file, err := parser.ParseBytes(data, 0)
+func parseConfig(path string, data []byte, env func(string) (string, bool)) (*config, []error) {
+	file, err := strict.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false))
-	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, fmt.Errorf("%s: needs exactly one YAML document, found %d", path, len(file.Docs))
+		return nil, []error{err}
 	}
 	c := defaults()
-	c.dir = filepath.Dir(path)
-	v := &interpolate{env: env, dir: c.dir, done: map[ast.Node]bool{}}
-	ast.Walk(v, file.Docs[0].Body)
-	for _, l := range v.literal {
-		if !literalAllowed(file) {
-			v.errs = append(v.errs, fmt.Errorf("line %d: %s holds a secret in clear text: write ${NAME} or ${file:/path}, or set allow_literal_secrets", l.line, strings.TrimPrefix(l.key, "$.")))
-		}
+	c.path, c.dir, c.file = path, filepath.Dir(path), file
+	v := &interpolate{env: env, dir: c.dir, literals: literalAllowed(file)}
+	file.Walk(v.visit)
+	errs := v.errs
+	if len(errs) == 0 { // what is missing would be a wrong value too
+		errs = file.Decode(c)
 	}
-	if len(v.errs) > 0 {
-		return nil, fmt.Errorf("configuration %s:\n  %w", path, indent(v.errs))
-	}
-	if err := yaml.NodeToValue(file.Docs[0].Body, c, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false))
+	if len(errs) > 0 {
+		return nil, file.Place(errs)
 	}
 	c.resolve()
 	return c, nil
@@ -109,45 +122,39 @@ func defaults() *config {
 	return c
 }
 
-func literalAllowed(f *ast.File) bool {
-	p, err := yaml.PathString("$.allow_literal_secrets")
-	if err != nil {
-		return false
-	}
-	n, err := p.FilterFile(f)
-	return err == nil && n != nil && n.String() == "true"
+func literalAllowed(f *strict.File) (allowed bool) {
+	f.Walk(func(key string, _ int, value ast.Node) {
+		if b, ok := value.(*ast.BoolNode); ok && key == "allow_literal_secrets" {
+			allowed = b.Value
+		}
+	})
+	return allowed
 }
 
-// interpolate walks the scalars of the file.
+// interpolate puts the values of placeholders into the scalars of the file.
 type interpolate struct {
-	env     func(string) (string, bool)
-	dir     string
-	errs    []error
-	literal []literal
-	done    map[ast.Node]bool // keys, and scalars that were dealt with: the walk comes by some twice
-}
-
-type literal struct {
-	key  string
-	line int
+	env      func(string) (string, bool)
+	dir      string
+	literals bool
+	errs     []error
 }
 
 var placeholder = regexp.MustCompile(`\$\{([^}]*)\}`)
 
-// Visit replaces the placeholders of one scalar.
-func (v *interpolate) Visit(n ast.Node) ast.Visitor {
-	if m, ok := n.(*ast.MappingValueNode); ok {
-		v.done[m.Key] = true
+func (v *interpolate) visit(key string, line int, value ast.Node) {
+	fail := func(format string, args ...any) {
+		v.errs = append(v.errs, strict.Error{Line: line, Key: key, Message: fmt.Sprintf(format, args...)})
 	}
-	s, ok := n.(*ast.StringNode)
-	if !ok || v.done[s] {
-		return v
+	if secretKeys.MatchString(key) && !v.literals && literal(value) {
+		fail("holds a secret in clear text: write ${NAME} or ${file:/path}, or set allow_literal_secrets")
+		return
 	}
-	v.done[s] = true
-	key, line := s.GetPath(), s.GetToken().Position.Line
-	if secretKeys.MatchString(key) && s.Value != "" && !placeholder.MatchString(s.Value) {
-		v.literal = append(v.literal, literal{key, line})
-		return nil
+	if block, ok := value.(*ast.LiteralNode); ok {
+		value = block.Value
+	}
+	s, ok := value.(*ast.StringNode)
+	if !ok {
+		return
 	}
 	s.Value = placeholder.ReplaceAllStringFunc(s.Value, func(m string) string {
 		name := m[2 : len(m)-1]
@@ -157,18 +164,31 @@ func (v *interpolate) Visit(n ast.Node) ast.Visitor {
 			}
 			data, err := os.ReadFile(path)
 			if err != nil {
-				v.errs = append(v.errs, fmt.Errorf("line %d: %s: %w", line, strings.TrimPrefix(key, "$."), err))
+				fail("%v", err)
 				return ""
 			}
 			return strings.TrimRight(string(data), "\r\n")
 		}
 		val, ok := v.env(name)
 		if !ok {
-			v.errs = append(v.errs, fmt.Errorf("line %d: %s: the environment has no %s", line, strings.TrimPrefix(key, "$."), name))
+			fail("the environment has no %s", name)
 		}
 		return val
 	})
-	return nil
+}
+
+// literal tells whether a value is written out in the file: a string without a
+// placeholder, a number, or what another key holds.
+func literal(value ast.Node) bool {
+	switch n := value.(type) {
+	case nil, *ast.NullNode:
+		return false
+	case *ast.StringNode:
+		return n.Value != "" && !placeholder.MatchString(n.Value)
+	case *ast.LiteralNode:
+		return !placeholder.MatchString(n.Value.Value)
+	}
+	return true
 }
 
 // resolve makes paths relative to the file absolute.
@@ -193,17 +213,28 @@ func (c *config) resolve() {
 	}
 }
 
-// validate lets every room check its part.
-func (c *config) validate(needSlack bool) []error {
-	errs := append(c.Network.Validate(), c.Playbooks.Validate()...)
-	if needSlack {
-		errs = append(errs, c.Bot.Validate()...)
-	}
+// validate lets every room check its part and reads the playbooks. ofBot are the errors of
+// what only Slack needs.
+func (c *config) validate() (errs, ofBot []error) {
+	errs = append(c.Network.Validate(), c.Playbooks.Validate()...)
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
-		errs = append(errs, fmt.Errorf("log.level: write debug, info, warn or error"))
+		errs = append(errs, errors.New("log.level: write debug, info, warn or error"))
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
-		errs = append(errs, fmt.Errorf("log.format: write text or json"))
+		errs = append(errs, errors.New("log.format: write text or json"))
 	}
-	return errs
+	books, err := playbooks.Load(c.Playbooks.Playbooks.Dir)
+	if err == nil {
+		err = playbooks.CheckPlaces(books, func(name string) bool {
+			return slices.ContainsFunc(c.Network.Devices, func(d inventory.Device) bool { return strings.EqualFold(d.Name, name) })
+		})
+	}
+	if err != nil {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			return append(errs, many.Unwrap()...), c.Bot.Validate()
+		}
+		return append(errs, err), c.Bot.Validate()
+	}
+	c.books = books
+	return errs, c.Bot.Validate(slices.Sorted(maps.Keys(books))...)
 }

@@ -94,9 +94,6 @@ func run(ctx context.Context, args []string, std streams) int {
 	}
 	if err != nil {
 		fmt.Fprintf(std.err, "vpnbot: %v\n", err)
-		if hint := nearest(args[0], k); hint != "" {
-			fmt.Fprintf(std.err, "did you mean: vpnbot %s\n", hint)
-		}
 		fmt.Fprintln(std.err, "vpnbot --help lists the commands; vpnbot COMMAND --help their flags")
 		return statusUsage
 	}
@@ -115,41 +112,6 @@ func run(ctx context.Context, args []string, std streams) int {
 	}
 	fmt.Fprintf(std.err, "vpnbot: %v\n", err)
 	return statusFailed
-}
-
-// nearest names the command that a mistyped one resembles.
-func nearest(word string, k *kong.Kong) string {
-	best, dist := "", 3
-	for _, n := range k.Model.Children {
-		if d := distance(word, n.Name); d < dist {
-			best, dist = n.Name, d
-		}
-	}
-	return best
-}
-
-// distance is the edit distance of two short words.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return 99
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := prev
-			if a[i] != b[j] {
-				cost++
-			}
-			prev = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // logger writes to standard error in the configured form.

@@ -35,15 +35,8 @@ func wire(c *config, st *store.Store, log *slog.Logger) (*rooms, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	books, err := playbooks.Load(c.Playbooks.Playbooks.Dir)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	if err := playbooks.CheckPlaces(books, func(name string) bool { _, err := inv.Device(name); return err == nil }); err != nil {
-		return nil, usageError{err}
-	}
 	opt := devices.Options{Logger: log, Now: time.Now}
-	ropt := playbooks.Options{Inventory: inv, Books: books, Config: c.Playbooks, TTL: c.Bot.Approval.TTL, Logger: log, Now: time.Now,
+	ropt := playbooks.Options{Inventory: inv, Books: c.books, Config: c.Playbooks, TTL: c.Bot.Approval.TTL, Logger: log, Now: time.Now,
 		Random: func(b []byte) { _, _ = rand.Read(b) }} // crypto/rand.Read never fails
 	if st != nil {
 		opt.Gate, opt.Journal, opt.Memory = st, st, st
