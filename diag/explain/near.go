@@ -116,7 +116,7 @@ func alike(text, known []string) int {
 	for _, k := range known {
 		for _, w := range text {
 			w = strings.Trim(w, ".,:;!?()\"'")
-			if w == k || len(k) > 4 && distance(w, k, 2) <= 1+len(k)/8 {
+			if limit := 1 + len(k)/8; w == k || len(k) > 4 && distance(w, k, limit) <= limit {
 				n++
 				break
 			}
