@@ -53,7 +53,7 @@ func (r *reading) device(g *group) *facts.Device {
 		before := used(dev) + len(r.set.Captures)
 		r.parse(dev, t)
 		if used(dev)+len(r.set.Captures) == before && strings.TrimSpace(t.body) != "" {
-			r.fail(t.source, 0, "not-understood", "nothing in this text was recognised as VPN evidence")
+			r.fail(t.source, 0, "not-understood", facts.NothingKnown)
 		}
 		t.body = ""
 	}

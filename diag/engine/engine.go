@@ -48,13 +48,6 @@ type candidate struct {
 func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report.Report, []report.Ladder) {
 	var ladders, fine []report.Ladder
 	r := report.Report{Schema: report.Schema, GeneratedAt: opt.Now, Tunnels: []report.Tunnel{}, Findings: []report.Finding{}, Errors: []report.Error{}}
-	for _, e := range set.Errors {
-		src := e.Source
-		if e.Line > 0 {
-			src = fmt.Sprintf("%s:%d", e.Source, e.Line)
-		}
-		r.Errors = append(r.Errors, report.Error{Source: src, Kind: e.Kind, Message: e.Message})
-	}
 	healthy := map[string]bool{}
 	for _, c := range conds {
 		healthy[c.ID] = c.Healthy
@@ -111,6 +104,22 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 	// One incident, one answer: beside a fault the health of other tunnels stands in their state.
 	if slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Severity != report.Info }) {
 		r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return healthy[f.ID] })
+	}
+	quoted := map[string]bool{}
+	for _, f := range r.Findings {
+		for _, e := range f.Evidence {
+			quoted[e.Source] = true
+		}
+	}
+	for _, e := range set.Errors {
+		if e.Message == facts.NothingKnown && quoted[e.Source] {
+			continue // the complaint in it was understood
+		}
+		src := e.Source
+		if e.Line > 0 {
+			src = fmt.Sprintf("%s:%d", e.Source, e.Line)
+		}
+		r.Errors = append(r.Errors, report.Error{Source: src, Kind: e.Kind, Message: e.Message})
 	}
 	report.Sort(&r)
 	health(&r)

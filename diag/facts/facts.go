@@ -70,6 +70,10 @@ type Error struct {
 	Message string
 }
 
+// NothingKnown is the message about a text without VPN evidence. A complaint in it may
+// still be heard.
+const NothingKnown = "nothing in this text was recognised as VPN evidence"
+
 // Device is what the texts of one device (or client) say.
 type Device struct {
 	Name      string // folder or inventory name; "" for loose texts

@@ -106,7 +106,9 @@ func WriteText(w io.Writer, r Report) error {
 func Headline(t Tunnel) string {
 	var ends []string
 	for _, e := range t.Ends {
-		ends = append(ends, strings.TrimSpace(e.Device+" "+e.Address))
+		if end := strings.TrimSpace(e.Device + " " + e.Address); end != "" { // a device nobody named
+			ends = append(ends, end)
+		}
 	}
 	s := line(t.Name)
 	if j := strings.Join(ends, " – "); j != "" && j != t.Name {
