@@ -391,6 +391,11 @@ func platformOf(body string) (asa, ios int) {
 		if t == "" {
 			continue
 		}
+		// Debug lines of IOS, whatever time stamp stands before them.
+		if strings.Contains(t, ": IKEv2:(S") || strings.Contains(t, ": ISAKMP:(") || strings.Contains(t, ": ISAKMP (") {
+			ios++
+			continue
+		}
 		switch t[0] {
 		case 'A':
 			if strings.HasPrefix(t, "ASA Version ") {

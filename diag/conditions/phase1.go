@@ -275,14 +275,63 @@ func compareKeys(t *Tunnel) (int, []facts.Place) {
 func enterKey(e *End) report.Action {
 	peer := e.PeerLabel()
 	steps := []string{"type the key again at both ends at the same time; an ASA shows it masked, so a typing error cannot be seen; a trailing blank counts"}
+	v2 := e.speaksV2()
 	switch {
+	case e.isIOS() && v2:
+		return advise(e, []string{"crypto ikev2 keyring <keyring>", "peer <name>", "address " + peer, "pre-shared-key ****"}, steps...)
 	case e.isIOS():
 		return advise(e, []string{"no crypto isakmp key **** address " + peer, "crypto isakmp key **** address " + peer}, steps...)
-	case e.old():
-		return advise(e, []string{"tunnel-group " + peer + " ipsec-attributes", "no pre-shared-key", "pre-shared-key ****"}, steps...)
 	}
-	return advise(e, []string{"tunnel-group " + peer + " ipsec-attributes", "no ikev1 pre-shared-key", "ikev1 pre-shared-key ****"},
-		append(steps, "IKEv2: ikev2 local-authentication and ikev2 remote-authentication pre-shared-key, crossed between the ends")...)
+	group := "tunnel-group " + e.groupInUse() + " ipsec-attributes"
+	switch {
+	case v2:
+		return advise(e, []string{group, "ikev2 remote-authentication pre-shared-key ****", "ikev2 local-authentication pre-shared-key ****"},
+			append(steps, "the two keys of IKEv2 cross: this end's local key is the other end's remote key")...)
+	case e.old():
+		return advise(e, []string{group, "no pre-shared-key", "pre-shared-key ****"}, steps...)
+	}
+	return advise(e, []string{group, "no ikev1 pre-shared-key", "ikev1 pre-shared-key ****"}, steps...)
+}
+
+// groupInUse is the tunnel-group whose key this peer is held to: that of the
+// configuration, else the one that all lines of the log name, else the peer's address.
+func (e *End) groupInUse() string {
+	if tg := e.TunnelGroup(); tg != nil {
+		return tg.Name
+	}
+	group := ""
+	for _, ev := range e.Events() {
+		if ev.Group == "" || strings.HasPrefix(ev.Group, "Default") {
+			continue
+		}
+		if group != "" && group != ev.Group {
+			return e.PeerLabel()
+		}
+		group = ev.Group
+	}
+	return cmp.Or(group, e.PeerLabel())
+}
+
+// speaksV2: all that is seen of this peer is IKEv2 (SAs, messages 750xxx and 751xxx, debug
+// lines). 713906 is free text of both versions.
+func (e *End) speaksV2() bool {
+	v1, v2 := 0, 0
+	for _, sa := range e.IKE() {
+		if sa.Version == 2 {
+			v2++
+		} else {
+			v1++
+		}
+	}
+	for _, ev := range e.Events() {
+		switch {
+		case strings.HasPrefix(ev.ID, "750"), strings.HasPrefix(ev.ID, "751"), strings.HasPrefix(ev.ID, "IKEV2"), ev.Kind == "debug" && strings.HasPrefix(ev.Text, "IKEv2"):
+			v2++
+		case strings.HasPrefix(ev.ID, "713") && ev.ID != "713906", strings.HasPrefix(ev.ID, "CRYPTO-4-IKMP"), ev.Kind == "debug" && strings.HasPrefix(ev.Text, "ISAKMP"):
+			v1++
+		}
+	}
+	return v2 > 0 && v1 == 0
 }
 
 var ezvpnStall = Condition{
