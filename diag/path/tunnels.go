@@ -185,22 +185,24 @@ func joinNAT(g *groups, caps []*facts.Capture, perCap []map[pair]bool) {
 	if len(caps) != 2 {
 		return
 	}
-	roots := func(i int) []pair {
-		var out []pair
+	root := func(i int) (only pair, ok bool) {
 		for p := range perCap[i] {
-			if r := g.find(p); !slices.Contains(out, r) {
-				out = append(out, r)
+			r := g.find(p)
+			if ok && r != only {
+				return r, false
 			}
+			only, ok = r, true
 		}
-		return out
+		return only, ok
 	}
-	a, b := roots(0), roots(1)
-	if len(a) != 1 || len(b) != 1 || a[0] == b[0] || !shareAddr(a[0], b[0]) {
+	a, one := root(0)
+	b, two := root(1)
+	if !one || !two || a == b || !shareAddr(a, b) {
 		return
 	}
 	private := func(p pair) bool { return p.lo.IsPrivate() || p.hi.IsPrivate() }
-	if private(a[0]) != private(b[0]) {
-		g.join(a[0], b[0])
+	if private(a) != private(b) {
+		g.join(a, b)
 	}
 }
 
@@ -246,24 +248,14 @@ func ownAddrs(c *facts.Capture, pairs map[pair]bool) map[netip.Addr]bool {
 			}
 		}
 	}
+	// Its peers must be further away, or silent.
+	crowded := map[netip.Addr]bool{}
+	for p := range pairs {
+		crowded[p.lo] = crowded[p.lo] || near[p.hi] > far[p.hi]
+		crowded[p.hi] = crowded[p.hi] || near[p.lo] > far[p.lo]
+	}
 	for a, n := range near {
-		if far[a]*4 > n {
-			continue
-		}
-		// Its peers must be further away, or silent.
-		ok := true
-		for p := range pairs {
-			o := p.lo
-			if o == a {
-				o = p.hi
-			} else if p.hi != a {
-				continue
-			}
-			if near[o] > far[o] {
-				ok = false
-			}
-		}
-		if ok {
+		if far[a]*4 <= n && !crowded[a] {
 			own[a] = true
 		}
 	}
@@ -450,8 +442,8 @@ func build(l *lot, tunnels int) *Wire {
 		if !relevant {
 			// A capture of one of the ends in which nothing of this tunnel is: that is
 			// evidence too. So is the other of just two captures, when it has no tunnel at all.
-			for x := range own[i] {
-				if _, ok := side[x]; ok && !x.IsPrivate() {
+			for x := range side {
+				if own[i][x] && !x.IsPrivate() {
 					relevant = true
 				}
 			}
@@ -537,9 +529,11 @@ func (w *Wire) placeViews(own []map[netip.Addr]bool, caps []*facts.Capture) {
 			if c != v.Capture {
 				continue
 			}
-			for a := range own[i] {
-				if e := w.EndOf(a); e >= 0 {
-					s[e] += 4
+			for e := range w.Ends {
+				for _, a := range w.Ends[e].Addrs {
+					if own[i][a] && w.EndOf(a) == e {
+						s[e] += 4
+					}
 				}
 			}
 		}
