@@ -92,27 +92,15 @@ func (e *End) lookForEmptyCaptures() []emptyCapture {
 		}
 		return hasAny(text, "isakmp", " 500 ", " 4500 ", " esp ", "match ip host") || hasAny(name, "ike", "isakmp", "vpn", "ipsec", "esp", "vb")
 	}
-	ike := map[string]bool{}   // captures with IKE or ESP in them
-	other := map[string]bool{} // captures with something else
 	for _, c := range e.Device.Counters {
-		switch c.Group {
-		case "capture":
-			name := strings.TrimSuffix(strings.TrimSuffix(c.Name, " packets"), "packets")
-			if name = strings.TrimSpace(name); name == "" || c.Value != 0 || !wants(name) {
-				continue
-			}
-			x := get(name)
-			x.places = append(x.places, c.Place)
-			if strings.HasSuffix(c.Name, "packets") {
-				x.sure = 0.6
-			}
-		case "capture-flow":
-			key := c.Place.Source
-			if hasAny(c.Name+" ", ".500 ", ".4500 ", " esp", "ip-proto-50") {
-				ike[key] = true
-			} else {
-				other[key] = true
-			}
+		name := strings.TrimSuffix(strings.TrimSuffix(c.Name, " packets"), "packets")
+		if name = strings.TrimSpace(name); c.Group != "capture" || name == "" || c.Value != 0 || !wants(name) {
+			continue
+		}
+		x := get(name)
+		x.places = append(x.places, c.Place)
+		if strings.HasSuffix(c.Name, "packets") {
+			x.sure = 0.6
 		}
 	}
 	// IOS: "0 packets in buffer", and a capture of other traffic only.
@@ -121,7 +109,9 @@ func (e *End) lookForEmptyCaptures() []emptyCapture {
 			continue
 		}
 		name := "of " + e.Label()
-		if f := strings.Fields(o.Typed); len(f) > 3 && f[1] != "capture" {
+		if f := strings.Fields(o.Typed); len(f) > 4 && len(f[3]) > 2 && strings.HasPrefix("buffer", f[3]) { // IOS: show monitor capture buffer NAME
+			name = f[4]
+		} else if len(f) > 3 && f[1] != "capture" {
 			name = f[3]
 		} else if len(f) > 2 {
 			name = f[2]
@@ -132,10 +122,12 @@ func (e *End) lookForEmptyCaptures() []emptyCapture {
 				x.places = append(x.places, facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text})
 			}
 		}
-		if strings.HasPrefix(o.Command, "show capture") && o.Command != "show capture" && other[o.Place.Source] && !ike[o.Place.Source] && wants(name) {
-			x := get(name)
-			x.what = "other traffic only"
-			x.places = append(x.places, o.Place)
+		if o.Command != "show capture" && o.Command != "show monitor capture" && wants(name) {
+			if first, ok := e.othersOnly(o); ok {
+				x := get(name)
+				x.what = "other traffic only"
+				x.places = append(x.places, o.Place, first)
+			}
 		}
 	}
 	for i := range out {
@@ -148,4 +140,28 @@ func (e *End) lookForEmptyCaptures() []emptyCapture {
 		}
 	}
 	return out
+}
+
+// othersOnly tells whether an answer lists packets of a capture and none of IKE or ESP, and
+// where the first one stands. UDP without its ports could be anything.
+func (e *End) othersOnly(o facts.Output) (first facts.Place, ok bool) {
+	if len(o.Text) == 0 {
+		return first, false
+	}
+	from, to := o.Text[0].N, o.Text[len(o.Text)-1].N
+	for _, c := range e.Device.Counters {
+		if c.Group != "capture-flow" || c.Place.Source != o.Place.Source || c.Place.Line < from || c.Place.Line > to {
+			continue
+		}
+		src, rest, _ := strings.Cut(c.Name, " > ")
+		dst, proto, _ := strings.Cut(rest, " ")
+		port := func(s string) bool { return strings.HasSuffix(s, ".500") || strings.HasSuffix(s, ".4500") }
+		if port(src) || port(dst) || hasAny(proto, "esp", "isakmp", "ip-proto-50") || proto == "udp" && hostOf(src).String() == src && hostOf(dst).String() == dst {
+			return first, false
+		}
+		if !ok {
+			first, ok = c.Place, true
+		}
+	}
+	return first, ok
 }

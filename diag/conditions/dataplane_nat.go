@@ -71,10 +71,13 @@ var noNATExemption = Condition{
 					m.Clues = append(m.Clues, Against(2.5, "this pair of networks is encrypted both ways", place(sa, "encaps")))
 				}
 			}
-			if n, v, pool, ok := e.poolTranslated(); ok {
-				bad = append(bad, n)
-				rule = v.rule.Place.Text
-				m.Clues = append(m.Clues, For(2.8, fmt.Sprintf("no exemption covers %s to the client pool %s, and this rule translates it", n.src, pool.Name), v.rule.Place, pool.Place))
+			if x, ok := t.poolTranslated(e); ok {
+				bad = append(bad, x.net)
+				rule = x.by.rule.Place.Text
+				m.Clues = append(m.Clues, For(2.8, fmt.Sprintf("no exemption covers %s to the client pool %s, and this rule translates it", x.net.src, x.pool.Name), append([]facts.Place{x.by.rule.Place, x.pool.Place}, x.listed...)...))
+				if len(x.missed) > 0 {
+					m.Clues = append(m.Clues, For(1.4, fmt.Sprintf("users do not reach %s", x.net.src), x.missed...))
+				}
 			}
 			configured := len(m.Clues) > 0
 			if x := e.lost("305005"); len(x) > 0 {
@@ -228,32 +231,77 @@ func (e *End) seenTranslated() (facts.Place, bool) {
 	return facts.Place{}, false
 }
 
-// poolTranslated finds a client pool whose traffic from an inside network is translated. It
-// speaks once per device: on the tunnel without a static entry, else on the first.
-func (e *End) poolTranslated() (network, translation, facts.Pool, bool) {
+// lostToPool is a client pool whose traffic from a network behind the gateway is translated.
+type lostToPool struct {
+	net    network
+	by     translation
+	pool   facts.Pool
+	listed []facts.Place // the split list's line that names the network
+	missed []facts.Place // where users say that they do not reach it
+}
+
+// poolTranslated finds one. It speaks once per device: on the tunnel without a static entry,
+// else on the first. The inside network is one that clients need; another (a DMZ) is when the
+// pool's split list names it, or when users miss it.
+func (t *Tunnel) poolTranslated(e *End) (*lostToPool, bool) {
 	c := e.Config()
 	if c == nil || !e.isASA() || len(e.Entries()) > 0 && e.Peer.IsValid() && hasStatic(c) && !e.first() {
-		return network{}, translation{}, facts.Pool{}, false
+		return nil, false
 	}
+	x := ofBox(e, "pool translated", func() *lostToPool { return t.lookForLostPool(e, c) })
+	return x, x != nil
+}
+
+func (t *Tunnel) lookForLostPool(e *End, c *facts.Config) *lostToPool {
 	for _, p := range c.Pools {
 		dst, ok := poolNet(p)
 		if !ok || !poolUsed(c, p.Name) {
 			continue
 		}
 		for _, i := range c.Interfaces {
-			if !i.Address.IsValid() || i.Shutdown || i.Security <= 0 || !strings.EqualFold(i.Name, "inside") {
+			if !i.Address.IsValid() || i.Shutdown || i.Security <= 0 {
 				continue
 			}
-			n := network{src: i.Address.Masked(), dst: dst, place: p.Place}
-			if n.src.Overlaps(dst) {
+			x := lostToPool{net: network{src: i.Address.Masked(), dst: dst, place: p.Place}, pool: p}
+			if x.net.src.Overlaps(dst) {
 				continue
 			}
-			if v, known := e.translate(n); known && v.hit && v.whole {
-				return n, v, p, true
+			if x.by, ok = e.translate(x.net); !ok || !x.by.hit || !x.by.whole {
+				continue
+			}
+			x.listed, x.missed = t.needs(e, p.Name, x.net.src)
+			if strings.EqualFold(i.Name, "inside") || len(x.listed) > 0 || len(x.missed) > 0 {
+				return &x
 			}
 		}
 	}
-	return network{}, translation{}, facts.Pool{}, false
+	return nil
+}
+
+// needs returns the lines of split lists that name a network for the users of a pool, and
+// where users say that they do not reach it.
+func (t *Tunnel) needs(e *End, pool string, net netip.Prefix) (listed, missed []facts.Place) {
+	s := t.everything()
+	g := s.gateway(e.Device)
+	for _, x := range g.groups {
+		mode, list, _, _ := x.split()
+		acl := e.Config().ACL(list)
+		if !x.used || mode != tunnelSpecified || acl == nil || !slices.Contains(x.pools(), pool) {
+			continue
+		}
+		for _, a := range acl.Entries {
+			if a.Permit && !a.Inactive && !a.SrcAny && slices.ContainsFunc(a.Src, func(p netip.Prefix) bool { return p.Overlaps(net) && p.Bits() > 8 }) {
+				listed = append(listed, a.Place)
+				break
+			}
+		}
+	}
+	for _, w := range s.wants(g) {
+		if net.Overlaps(w.net) && w.net.Bits() >= net.Bits() {
+			missed = append(missed, w.places...)
+		}
+	}
+	return listed, missed
 }
 
 func hasStatic(c *facts.Config) bool {
@@ -450,7 +498,7 @@ var asymmetricNAT = Condition{
 				}
 				break
 			}
-			if _, _, _, ok := e.poolTranslated(); ok {
+			if _, ok := t.poolTranslated(e); ok {
 				m.Clues = append(m.Clues, Against(2.4, "no rule exempts the client pool at all"))
 			}
 			who := ""

@@ -79,15 +79,20 @@ var managementAccess = Condition{
 			}
 			var clues []Clue
 			iface, addr := "", netip.Addr{}
-			lookup := false
+			lookup, identity := false, facts.Place{}
 			for _, i := range c.Interfaces {
 				a := i.Address.Addr()
 				if !a.IsValid() || i.Security == 0 || slices.Contains(e.boundTo(), i.Name) {
 					continue
 				}
 				closed := !strings.EqualFold(allowed, i.Name)
-				if !closed && !(e.Device.Version.AtLeast(8, 3) && e.lookupMissing(i)) {
-					continue
+				var rule facts.Place
+				if !closed {
+					r := e.lookupMissing(i)
+					if r == nil || !e.Device.Version.AtLeast(8, 3) {
+						continue
+					}
+					rule = r.Place
 				}
 				for _, p := range pings {
 					if p.Target == a && p.silent() && p.end != e {
@@ -109,6 +114,7 @@ var managementAccess = Condition{
 					iface, addr, lookup = i.Name, a, !closed
 				}
 				if iface == i.Name {
+					identity = rule
 					for _, p := range pings {
 						if p.answered() && p.Target != a && i.Address.Contains(p.Target) {
 							clues = append(clues, For(1.4, "a host behind it answers", p.Place))
@@ -125,12 +131,13 @@ var managementAccess = Condition{
 			if iface == "" {
 				continue
 			}
-			if !lookup {
-				if has {
-					clues = append(clues, For(0.6, "management-access is set for "+allowed, set.Place))
-				} else {
-					clues = append(clues, For(0.4, "no management-access line stands in the configuration", c.Place))
-				}
+			switch {
+			case lookup:
+				clues = append(clues, For(0.6, "management-access is there, and the identity rule has no route-lookup", identity, set.Place))
+			case has:
+				clues = append(clues, For(0.6, "management-access is set for "+allowed, set.Place))
+			default:
+				clues = append(clues, For(0.4, "no management-access line stands in the configuration", c.Place))
 			}
 			if f := e.counters(); f.ok && f.encaps > 0 && f.decaps > 0 {
 				clues = append(clues, For(0.6, "the tunnel itself carries traffic both ways", f.place("decaps")))
@@ -164,12 +171,17 @@ func (t *Tunnel) refused(a netip.Addr) []facts.Place {
 	return out
 }
 
-// lookupMissing: an identity rule of twice NAT covers the interface and has no route-lookup.
-func (e *End) lookupMissing(i facts.Interface) bool {
-	return slices.ContainsFunc(e.Config().NAT, func(r facts.NATRule) bool {
+// lookupMissing finds an identity rule of twice NAT that covers the interface and has no route-lookup.
+func (e *End) lookupMissing(i facts.Interface) *facts.NATRule {
+	all := e.Config().NAT
+	at := slices.IndexFunc(all, func(r facts.NATRule) bool {
 		return r.Form == "twice" && r.Identity && !r.RouteLook && ifFits(r.RealIf, i.Name) && !r.DstAny &&
 			slices.ContainsFunc(r.SrcReal, func(p netip.Prefix) bool { return p.Contains(i.Address.Addr()) })
 	})
+	if at < 0 {
+		return nil
+	}
+	return &all[at]
 }
 
 // reached returns log lines about management sessions to the device's own inside address
@@ -434,6 +446,10 @@ var pmtuText = Condition{
 			if s.df && s.whole > s.fail {
 				clues = append(clues, For(0.8, fmt.Sprintf("without DF %d bytes pass as fragments", s.whole)))
 			}
+		}
+		if x := t.toldSize(); x != nil && x.set && len(x.clear) == 0 {
+			measured = true
+			clues = append(clues, For(3, fmt.Sprintf("people tested it with DF: packets over %d bytes are lost", x.bytes), x.places...))
 		}
 		hang := t.said(hangs...)
 		if len(hang) > 0 {

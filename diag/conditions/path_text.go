@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
@@ -12,7 +13,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText}
 }
 
 // denied returns log lines that drop the given UDP port or IP protocol between the two ends of
@@ -374,7 +375,7 @@ var fragmentsText = Condition{
 		}
 		if x := t.said("fragment"); len(x) > 0 {
 			x = slices.DeleteFunc(x, func(p facts.Place) bool {
-				return !hasAny(p.Text, "never arrive", "not arrive", "doesn't arrive", "don't arrive", "missing", "are lost", "is lost", "get lost", "gets lost", "nicht an", "verloren", "fehlt", "fehlen", "n'arrive", "perdu", "no llega", "perdid")
+				return inClause(strings.ToLower(p.Text), []string{"fragment"}, []string{" pass", " get through", " go through", "kommen durch", "passent", "pasan"}) || !hasAny(p.Text, "never arrive", "not arrive", "doesn't arrive", "don't arrive", "missing", "are lost", "is lost", "get lost", "gets lost", "nicht an", "verloren", "fehlt", "fehlen", "n'arrive", "perdu", "no llega", "perdid")
 			})
 			if len(x) > 0 {
 				clues = append(clues, For(2.2, "people saw that fragments do not arrive", x...))

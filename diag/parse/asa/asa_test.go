@@ -580,6 +580,7 @@ hq#
 func FuzzParse(f *testing.F) {
 	f.Add("show crypto ipsec sa", block)
 	f.Add("show running-config", config84)
+	f.Add("ping inside 1.1.1.1 size 1440", "Success rate is 0 percent (0/5)")
 	for _, k := range commands {
 		f.Add(k.command, "Phase: 1\nSession Type: x\nUsername : a Index : 1\nBegin End\n10.0.0.1 10.0.0.2 255.0.0.0 1 2 3\nS* 0.0.0.0 0.0.0.0 [1/0] via 1.1.1.1, x\naccess-list A line 1 extended permit ip fqdn a any\n")
 	}

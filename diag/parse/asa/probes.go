@@ -13,6 +13,7 @@ func (p *reader) ping() {
 	var cur *facts.Ping
 	typed := strings.Fields(strings.ToLower(p.out.Typed))
 	iface, marks := "", 0
+	var def facts.Ping // what the command says: people leave the line "Sending ..." out
 	if len(typed) >= 3 && typed[0] == "ping" {
 		if _, err := netip.ParseAddr(typed[1]); err != nil && typed[1] != "tcp" && typed[1] != "ip" {
 			if _, err := netip.ParseAddr(typed[2]); err == nil {
@@ -22,6 +23,12 @@ func (p *reader) ping() {
 		for i, w := range typed {
 			if w == "source" && i+1 < len(typed) {
 				iface = strings.Fields(p.out.Typed)[i+1]
+			}
+			if w == "size" && i+1 < len(typed) {
+				def.Size = min(atoi(typed[i+1]), 1<<16)
+			}
+			if a, _ := address(w); a.IsValid() && !def.Target.IsValid() {
+				def.Target = a
 			}
 		}
 	}
@@ -33,6 +40,9 @@ func (p *reader) ping() {
 	}
 	for _, l := range p.out.Text {
 		t := strings.TrimSpace(l.Text)
+		if cur == nil && def.Target.IsValid() && t != "" && (strings.HasPrefix(t, "Success rate is") || strings.Trim(t, "!.?UMCQ&N") == "") {
+			cur = &facts.Ping{Target: def.Target, Size: def.Size, Source: iface, MillisRT: -1, Place: p.out.Place}
+		}
 		switch {
 		case t == "" || strings.HasPrefix(t, "Type escape"):
 		case cur == nil && strings.HasPrefix(t, "Interface:"): // the dialogue of a bare ping

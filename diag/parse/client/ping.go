@@ -115,6 +115,9 @@ func (p *parser) pingTold(l facts.Line, t string) bool {
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
+// maxHead bounds the words of a ping's head: "Ejecutando ping a 192.0.2.1 desde 192.0.2.9 con 32 bytes de datos:" has eleven.
+const maxHead = 14
+
 // pingHead reads the line that begins a ping's answers, in any language of Windows: one
 // address, a number, a word for bytes, a colon; and PING of Linux and macOS.
 func (p *parser) pingHead(l facts.Line, t string) bool {
@@ -128,6 +131,9 @@ func (p *parser) pingHead(l facts.Line, t string) bool {
 	}
 	size := -1
 	f := strings.Fields(t)
+	if len(f) > maxHead {
+		return false // a sentence about sizes
+	}
 	for i := 0; i+1 < len(f); i++ {
 		w := f[i]
 		if k := strings.IndexByte(w, '('); k > 0 { // 1372(1400)

@@ -81,7 +81,7 @@ var handlers = []handler{
 	{"show processes", (*output).processes},
 	{"show aaa servers", (*output).noted},
 	{"show ip arp", (*output).noted},
-	{"show monitor capture", (*output).noted},
+	{"show monitor capture", (*output).captured},
 	{"show platform", (*output).noted},
 	{"show license", (*output).noted},
 	{"ping", (*output).ping},

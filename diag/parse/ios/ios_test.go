@@ -1,6 +1,7 @@
 package ios
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -535,6 +536,8 @@ func TestPing(t *testing.T) {
 		{"plain", "ping 198.51.100.9", "Type escape sequence to abort.\nSending 5, 100-byte ICMP Echos to 198.51.100.9, timeout is 2 seconds:\n.....\nSuccess rate is 0 percent (0/5)", facts.Ping{Size: 100, Sent: 5, MillisRT: -1}},
 		{"source, size, df", "ping 198.51.100.9 source gigabitethernet0/1 size 1500 df-bit", "Sending 5, 1500-byte ICMP Echos to 198.51.100.9, timeout is 2 seconds:\nPacket sent with a source address of 10.1.0.1\nPacket sent with the DF bit set\nM.M.M\nSuccess rate is 0 percent (0/5)", facts.Ping{Source: "gigabitethernet0/1", Size: 1500, DF: true, Sent: 5, TooBig: true, MillisRT: -1}},
 		{"answers", "ping", "Target IP address: 198.51.100.9\nRepeat count [5]: \nDatagram size [100]: 1400\nSource address or interface: 10.1.0.1\nSet DF bit in IP header? [no]: yes\nSending 5, 1400-byte ICMP Echos to 198.51.100.9, timeout is 2 seconds:\n.!!!!\nSuccess rate is 80 percent (4/5), round-trip min/avg/max = 1/24/40 ms", facts.Ping{Source: "10.1.0.1", Size: 1400, DF: true, Sent: 5, Received: 4, MillisRT: 24}},
+		{"outcome alone", "ping 198.51.100.9 size 1440 repeat 20", "Success rate is 0 percent (0/20)", facts.Ping{Size: 1440, Sent: 20, MillisRT: -1}},
+		{"marks alone", "ping 198.51.100.9", "!!!..", facts.Ping{Sent: 5, Received: 3, MillisRT: -1}},
 		{"cut off", "ping 198.51.100.9", "Sending 5, 100-byte ICMP Echos to 198.51.100.9, timeout is 2 seconds:\n!!U", facts.Ping{Size: 100, Sent: 5, Received: 2, MillisRT: -1}},
 	}
 	for _, c := range cases {
@@ -594,6 +597,20 @@ func TestSmallOutputs(t *testing.T) {
 	}
 }
 
+func TestCaptured(t *testing.T) {
+	dev := &facts.Device{}
+	run(dev, "show monitor capture buffer ike", "14:02:11.104 UTC Mar 2 2016 : IPv4 LES CEF    : Gi0/0 None\n   192.0.2.1 -> 198.51.100.9 UDP 53\n   192.0.2.1 -> 198.51.100.9 UDP 53")
+	run(dev, "show monitor capture ike buffer brief", "  0  114    0.000000   192.0.2.1       ->  198.51.100.9 UDP\n    1   0.000614     192.0.2.1 -> 198.51.100.9     ISAKMP 210 Identity Protection (Main Mode)\n 2 0.1 192.0.2.1 -> 198.51.100.9 UDP 114 500 → 4500 Len=72\n 3 0.2 Cisco_00:00:20 -> Cisco_00:00:21 0xffff 500")
+	var got []string
+	for _, c := range dev.Counters {
+		got = append(got, fmt.Sprintf("%s %s %d", c.Group, c.Name, c.Value))
+	}
+	want := []string{"capture-flow 192.0.2.1 > 198.51.100.9.53 udp 2", "capture-flow 192.0.2.1 > 198.51.100.9 udp 1", "capture-flow 192.0.2.1 > 198.51.100.9 isakmp 1", "capture-flow 192.0.2.1.500 > 198.51.100.9.4500 udp 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 func TestRecognise(t *testing.T) {
 	cases := []struct{ text, want string }{
 		{config, "show running-config"},
@@ -618,7 +635,8 @@ func TestScatteredWildcard(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for i, s := range []string{block, config, "dst src state conn-id status\n192.0.2.1 198.51.100.9 QM_IDLE 1001 ACTIVE", "Session status: UP\nPeer: 1.1.1.1 port 500\nIKEv1 SA: local 1.1.1.1/5 remote 2.2.2.2/5 Active\nIPSEC FLOW: permit ip host 1.1.1.1 host 2.2.2.2\nInbound: #pkts dec'ed 4 drop 0",
-		"S 1.1.1.1 [1/0] via 2.2.2.2", "Sending 5, 100-byte ICMP Echos to 1.1.1.1\n!!.", "Extended IP access list X\n10 permit ip any any (5 matches)", "Crypto Map \"A\" 10 ipsec-isakmp\nPeer = 1.1.1.1"} {
+		"S 1.1.1.1 [1/0] via 2.2.2.2", "Sending 5, 100-byte ICMP Echos to 1.1.1.1\n!!.", "Extended IP access list X\n10 permit ip any any (5 matches)", "Crypto Map \"A\" 10 ipsec-isakmp\nPeer = 1.1.1.1",
+		"0 114 0.0 1.1.1.1 -> 2.2.2.2 UDP\n1.1.1.1 -> 2.2.2.2 UDP 114 500 → 500", "Success rate is 0 percent (0/5)\n!!!"} {
 		f.Add(uint8(i), s)
 	}
 	f.Fuzz(func(t *testing.T, n uint8, s string) {

@@ -611,7 +611,11 @@ func Pings(lines []facts.Line, def facts.Ping, source string, add func(facts.Pin
 			if _, v, ok := strings.Cut(t, "]:"); ok {
 				cur.DF = strings.HasPrefix(strings.ToLower(strings.TrimSpace(v)), "y")
 			}
-		case open && strings.Trim(t, "!.MUQ?&CINPR") == "":
+		case (open || def.Target.IsValid()) && strings.Trim(t, "!.MUQ?&CINPR") == "":
+			open = true
+			if cur.Place.Source == "" { // the line "Sending ..." was left out
+				cur.Place = facts.Place{Source: source, Line: l.N}
+			}
 			if marks == 0 {
 				marks = l.N
 			}

@@ -96,7 +96,7 @@ func (sc *scanner) fields(ev *facts.Event) {
 	if ev.Peer.IsValid() {
 		return
 	}
-	for _, k := range [...]string{"Received Packet [From ", "Sending Packet [To ", "IP = ", "IP=", "IP <", "Remote:", "srcaddr=", "srcaddr =", "remote_peer_addr ", "remote= ", "remote=",
+	for _, k := range [...]string{"Received Packet [From ", "Sending Packet [To ", "sending packet to ", "IP = ", "IP=", "IP <", "Remote:", "srcaddr=", "srcaddr =", "remote_peer_addr ", "remote= ", "remote=",
 		"peer address ", "peer at ", "peer: ", "peer ", "Peer ", "Peer: ", "peer_addr ", "(peer ", "Remote Proxy N/A", "host ", "from "} {
 		i := strings.Index(b, k)
 		for tries := 0; i >= 0 && tries < 4; tries++ {
