@@ -125,7 +125,7 @@ func (s *story) authTrouble() *auth {
 				a.weight = 4
 			case s.at(s.ini):
 				a.weight = 3
-			case s.a.NAT():
+			case s.nat():
 				a.weight = 2
 			default:
 				a.weight = 3.6

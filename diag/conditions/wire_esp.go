@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -13,29 +14,60 @@ import (
 
 // Tunnels that are up: what ESP, keepalives, probes and deletes show.
 
-// natBefore tells whether a NAT stands in front of an end.
+// natBefore tells whether a NAT stands in front of an end: NAT detection says so, an address or a
+// port that both captures see differently, a private address that talks to a public one, or
+// a port that only a NAT would have chosen.
 func (s *story) natBefore(end int) bool {
-	if s.a == nil {
-		priv, pub := false, false
-		for _, a := range s.w.Ends[end].Addrs {
-			priv, pub = priv || a.IsPrivate(), pub || !a.IsPrivate()
-		}
-		return priv && pub
-	}
-	for _, n := range s.a.Negs {
-		if n.NATSide == "both" || n.NATSide == "initiator" && end == s.ini || n.NATSide == "responder" && end == s.res {
-			return true
-		}
-		if n.NATDetected && n.NATSide == "" && end == s.ini {
-			return true
+	if s.a != nil {
+		for _, n := range s.a.Negs {
+			if n.NATSide == "both" || n.NATSide == "initiator" && end == s.ini || n.NATSide == "responder" && end == s.res {
+				return true
+			}
+			if n.NATDetected && n.NATSide == "" && end == s.ini {
+				return true
+			}
 		}
 	}
-	for _, m := range s.a.Msgs {
-		if m.From == end && m.Sent() != nil && m.Rcvd() != nil && m.Sent().Src.Addr() != m.Rcvd().Src.Addr() {
+	of := func(from int, src, dst netip.AddrPort) netip.AddrPort {
+		if from == end {
+			return src
+		}
+		return dst
+	}
+	for _, m := range s.msgs() {
+		if a, b := m.Sent(), m.Rcvd(); a != nil && b != nil && of(m.From, a.Src, a.Dst) != of(m.From, b.Src, b.Dst) {
 			return true
 		}
 	}
-	return s.a.Floated() && s.esp[end].udp && s.w.Ends[end].Addrs[0].IsPrivate()
+	for _, f := range s.w.Flows {
+		if a, b := f.Seen[f.From], f.Seen[1-f.From]; a != nil && b != nil && of(f.From, a.Src, a.Dst) != of(f.From, b.Src, b.Dst) {
+			return true
+		}
+	}
+	// Further only where ESP needs UDP, which it does where a NAT is.
+	if s.esp[0].native || s.esp[1].native || !s.esp[0].udp && !s.esp[1].udp && (s.a == nil || !s.a.Floated()) {
+		return false
+	}
+	private := func(e int) bool { return slices.ContainsFunc(s.w.Ends[e].Addrs, netip.Addr.IsPrivate) }
+	if private(end) && slices.ContainsFunc(s.w.Ends[1-end].Addrs, func(a netip.Addr) bool { return !a.IsPrivate() }) {
+		return true
+	}
+	// An end that has a public address itself, as its own capture shows it, is not the one behind it.
+	if s.at(1-end) && !s.at(end) && !private(1-end) && (s.esp[0].udp || s.esp[1].udp) {
+		return true
+	}
+	odd := func(a netip.AddrPort) bool { return s.w.EndOf(a.Addr()) == end && a.Port() != 500 && a.Port() != 4500 }
+	v := s.w.Ends[1-end].View
+	return v != nil && (slices.ContainsFunc(v.ESP, func(f *facts.ESPFlow) bool { return f.UDP && f.Trusted && odd(f.Src) && f.Dst.Port() == 4500 }) ||
+		slices.ContainsFunc(s.msgs(), func(m *path.Msg) bool {
+			x := m.Rcvd()
+			return x != nil && m.From == end && odd(x.Src) && (x.Dst.Port() == 500 || x.Dst.Port() == 4500)
+		}))
+}
+
+// nat tells whether a NAT stands between the ends. IKEv1 moves to port 4500 for nothing else.
+func (s *story) nat() bool {
+	return s.a != nil && (s.a.NAT() || s.a.Floated() && s.a.Version() == 1) || s.natBefore(0) || s.natBefore(1)
 }
 
 // espVerdict is what one direction's ESP says.
@@ -137,7 +169,7 @@ func (s *story) espLost(udp bool) *Match {
 	if len(cs) == 2 {
 		cs[1].Weight = min(cs[1].Weight, 0.6)
 	}
-	if len(cs) == 0 && udp && !s.both() && s.at(s.res) && s.esp[0].sent+s.esp[1].sent == 0 && s.quietAfterUp() && s.a != nil && s.a.Floated() && s.a.NAT() {
+	if len(cs) == 0 && udp && !s.both() && s.at(s.res) && s.esp[0].sent+s.esp[1].sent == 0 && s.quietAfterUp() && s.a != nil && s.a.Floated() && s.nat() {
 		// The answering end saw a finished negotiation behind NAT and not one packet of ESP.
 		t := s.trade("QM")
 		var u *path.Unit

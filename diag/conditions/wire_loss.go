@@ -102,7 +102,7 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 	if l == nil {
 		return w
 	}
-	nat := s.a.NAT() || s.otherPort()
+	nat := s.nat() || s.otherPort()
 	bigger := l.size > l.passed
 	if s.fresh(l.u) && len(s.forgedPlaces(1-l.from)) == 0 && (l.kind == msgLost || l.kind == unanswered || s.stop.step == "AM2") {
 		return w
@@ -217,6 +217,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 				w["udp-4500-blocked"] = 4
 			case s.certs():
 				w["path-fragments-dropped"], w["pmtu-black-hole"] = 3.4, 2.8
+			case s.cutShort("MM3") && s.cutShort("MM4"):
+				w["udp-4500-blocked"], w["path-lost-midway"] = 2.4, 1.6 // NAT detection was not captured
 			default:
 				w["path-lost-midway"] = 2
 			}
@@ -252,6 +254,12 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		w["pmtu-black-hole"] -= 4
 	}
 	return w
+}
+
+// cutShort tells whether the capture's snap length left only the beginning of a message.
+func (s *story) cutShort(step string) bool {
+	u := s.unit(step)
+	return u != nil && !slices.ContainsFunc(u.Msgs, func(m *path.Msg) bool { return m.Captured >= m.Length })
 }
 
 // lighter takes the same off all weights.

@@ -192,7 +192,7 @@ func wirePathConditions() []Condition {
 				default:
 					title = "Nothing arrives on UDP 4500 from " + s.name(s.ini)
 					expl = fmt.Sprintf("The messages on UDP 500 are complete up to %s, which is the last before the exchange moves to UDP 4500", l.what())
-					if s.a.NAT() {
+					if s.nat() {
 						expl += " (a NAT was detected)"
 					}
 					expl += "; nothing ever arrives there. ICMP \"port unreachable\" from the initiator for port 500 is its closed socket, not its absence."
@@ -372,7 +372,7 @@ func wireNATPool(t *Tunnel) []Match {
 	}
 	// What the client alone sees: the first messages on 4500 without an answer, and the
 	// answer of phase 1 on 500 repeated.
-	if !s.at(s.res) && s.at(s.ini) && (s.stop.kind == unanswered || s.stop.kind == ended) && s.a.Floated() && s.a.NAT() {
+	if !s.at(s.res) && s.at(s.ini) && (s.stop.kind == unanswered || s.stop.kind == ended) && s.a.Floated() && s.nat() {
 		l := s.missing()
 		if l == nil || l.port != 4500 || l.open || l.frag || l.big || s.fresh(l.u) {
 			return nil
