@@ -374,6 +374,9 @@ var vpnFilter = Condition{
 				list = "<acl>"
 			}
 			remote, local := "<remote>", "<local>"
+			if !missing.src.IsValid() && len(denied) > 0 {
+				missing = e.networkOf(denied[0])
+			}
 			if missing.src.IsValid() {
 				remote, local = masked(missing.dst), masked(missing.src)
 			}
@@ -393,6 +396,18 @@ var vpnFilter = Condition{
 		}
 		return out
 	},
+}
+
+// networkOf is the protected pair (own, remote) that a packet of a log line belongs to.
+func (e *End) networkOf(ev facts.Event) network {
+	for _, n := range e.protected() {
+		for i := 1; i < len(ev.Addrs); i++ {
+			if n.inside(ev.Addrs[i-1], ev.Addrs[i]) {
+				return n
+			}
+		}
+	}
+	return network{}
 }
 
 // filtered are the pairs (own, remote) that a tunnel-group's filter must let pass: the

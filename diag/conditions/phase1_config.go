@@ -112,7 +112,13 @@ var peerAddressMismatch = Condition{
 					}
 				}
 			}
-			if len(clues) > before {
+			if m, wrong, ok := e.meantFor(t); ok {
+				// The entry for this peer names an address that nobody has; the peer knocks from another.
+				gap := fmt.Sprintf("%s has peer %s, %s has the address %s", e.Label(), wrong, t.Other(e).Label(), e.Peer)
+				gaps = append(gaps, gap)
+				clues = append(clues, For(3, gap, place2(m, "peer")))
+				actions = append(actions, advise(e, fixPeerTo(e, m, wrong, e.Peer), "enter the key again under the right address", "take the entries with the wrong address out"))
+			} else if len(clues) > before {
 				actions = append(actions, fixPeer(e))
 			}
 		}
@@ -130,10 +136,29 @@ var peerAddressMismatch = Condition{
 				Explanation: "One end names an address that the other end does not have, so its packets go elsewhere, or the other end's packets find no key and no crypto map entry. " + strings.Join(gaps, "; ") + ". A NAT in front of the peer gives it another address than the one it knows itself."}
 			return []Match{m}
 		}
+		compare := "Compare the peer's real public address with the tunnel-group's name and set peer"
+		if len(gaps) > 0 {
+			compare = strings.Join(gaps, "; ")
+		}
 		return []Match{{Clues: clues, Actions: actions,
 			Title:       "No group or crypto map peer fits the address " + who,
-			Explanation: "The address under which the peer knocks is not the one that the tunnel-group (or the key) and the crypto map name, so the device takes a default group and its key, which cannot fit. Compare the peer's real public address with the tunnel-group's name and set peer; a NAT in front of the peer gives it another address than the one it knows itself."}}
+			Explanation: "The address under which the peer knocks is not the one that the tunnel-group (or the key) and the crypto map name, so the device takes a default group and its key, which cannot fit. " + compare + "; a NAT in front of the peer gives it another address than the one it knows itself."}}
 	},
+}
+
+// meantFor finds the crypto map entry that mirrors a list of the tunnel's other end but
+// names a peer that no device of the bundle is, on an end that has none for its real peer.
+func (e *End) meantFor(t *Tunnel) (m facts.MapEntry, wrong netip.Addr, ok bool) {
+	c, o := e.Config(), t.Other(e)
+	if c == nil || o == nil || !e.Peer.IsValid() || len(e.Entries()) > 0 || !slices.Contains(o.Device.Addresses, e.Peer) {
+		return m, wrong, false
+	}
+	for _, m := range c.MapEntries {
+		if len(m.Peers) > 0 && !slices.ContainsFunc(m.Peers, t.owned) && mirror(c, m, o) {
+			return m, m.Peers[0], true
+		}
+	}
+	return m, wrong, false
 }
 
 // owned: a device of the bundle has this address, so naming it is no mistake.
@@ -198,14 +223,38 @@ func fixPeerTo(e *End, m facts.MapEntry, wrong, right netip.Addr) []string {
 func fixPeer(e *End) report.Action {
 	peer := e.PeerLabel()
 	entry := "<map> <seq>"
+	var steps []string
 	if m := e.Entries(); len(m) > 0 {
 		entry = fmt.Sprintf("%s %d", m[0].Map, m[0].Sequence)
+	} else if m, ok := e.neighbour(); ok {
+		entry = fmt.Sprintf("%s %d", m.Map, m.Sequence)
+		steps = append(steps, fmt.Sprintf("crypto map %s names %s, in the network of %s: check that it is meant for this peer", entry, m.Peers[0], peer))
 	}
 	if e.isIOS() {
-		return advise(e, []string{"crypto map " + entry + " ipsec-isakmp", "set peer " + peer, "crypto isakmp key **** address " + peer})
+		return advise(e, []string{"crypto map " + entry + " ipsec-isakmp", "set peer " + peer, "crypto isakmp key **** address " + peer}, steps...)
 	}
 	return advise(e, []string{"crypto map " + entry + " set peer " + peer, "tunnel-group " + peer + " type ipsec-l2l", "tunnel-group " + peer + " ipsec-attributes"},
-		"enter the key again under the right tunnel-group", "remove the tunnel-group that carries the wrong address")
+		append(steps, "enter the key again under the right tunnel-group", "remove the tunnel-group that carries the wrong address")...)
+}
+
+// neighbour is the only crypto map entry whose peer lies in the /24 of the address that
+// knocks and has no SA: most likely the address that it had before, or a typing error.
+func (e *End) neighbour() (only facts.MapEntry, ok bool) {
+	c := e.Config()
+	if c == nil || !e.Peer.Is4() {
+		return only, false
+	}
+	net, _ := e.Peer.Prefix(24)
+	for _, m := range c.MapEntries {
+		if len(m.Peers) != 1 || !net.Contains(m.Peers[0]) || slices.ContainsFunc(e.Device.IKE, func(sa facts.IKESA) bool { return sa.Remote == m.Peers[0] && IsUp(sa) }) {
+			continue
+		}
+		if ok {
+			return facts.MapEntry{}, false
+		}
+		only, ok = m, true
+	}
+	return only, ok
 }
 
 var phase1PolicyMismatch = Condition{

@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -38,19 +39,25 @@ var entryIncomplete = Condition{
 					id := fmt.Sprintf("crypto map %s %d", m.Map, m.Sequence)
 					if m.ACL == "" && m.Profile == "" {
 						missing = append(missing, "match address")
-						fix = append(fix, id+" match address <acl>")
+						fix = append(fix, e.inEntry(id, "match address "+cmp.Or(unusedList(c, ""), "<acl>"))...)
 					} else if m.ACL != "" && c.ACL(m.ACL) == nil && e.printsLists() {
 						missing = append(missing, "the access list "+m.ACL+" itself")
 						where = append([]facts.Place{place2(m, "acl")}, where...)
-						fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
+						if l := unusedList(c, m.ACL); l != "" {
+							where = append(where, c.ACL(l).Place)
+							missing[len(missing)-1] += fmt.Sprintf(" (%s exists and is used nowhere)", l)
+							fix = append(fix, e.inEntry(id, "match address "+l)...)
+						} else {
+							fix = append(fix, "access-list "+m.ACL+" extended permit ip <local> <remote>")
+						}
 					}
 					if len(m.Peers) == 0 && len(m.PeerNames) == 0 {
 						missing = append(missing, "set peer")
-						fix = append(fix, id+" set peer <peer>")
+						fix = append(fix, e.inEntry(id, "set peer <peer>")...)
 					}
 					if len(m.Transforms) == 0 && len(m.Proposals) == 0 {
 						missing = append(missing, "transform-set")
-						fix = append(fix, id+" set "+map[bool]string{true: "", false: "ikev1 "}[e.isIOS() || e.old()]+"transform-set <name>")
+						fix = append(fix, e.inEntry(id, "set "+map[bool]string{true: "", false: "ikev1 "}[e.isIOS() || e.old()]+"transform-set <name>")...)
 					}
 					if len(missing) == 0 {
 						continue
@@ -471,4 +478,39 @@ func (e *End) ownOrPeerless() []int {
 	out = append(out, e.index().entries.pick(e.mineAnd(false)...)...)
 	slices.Sort(out)
 	return out
+}
+
+// inEntry is a line of a crypto map entry as the platform wants it typed.
+func (e *End) inEntry(id, line string) []string {
+	if e.isIOS() {
+		return []string{id + " ipsec-isakmp", line}
+	}
+	return []string{id + " " + line}
+}
+
+// unusedList is the access list that an entry was most likely meant to name: one that no
+// other line of the configuration uses and whose name is like the one given; without a
+// name, the only one that nobody uses.
+func unusedList(c *facts.Config, like string) string {
+	plain := strings.NewReplacer("-", "", "_", "", ".", "")
+	used := map[string]bool{}
+	for _, l := range c.Lines {
+		if strings.HasPrefix(l.Text, "access-list ") || strings.HasPrefix(l.Text, "ip access-list ") {
+			continue
+		}
+		for w := range strings.FieldsSeq(l.Text) {
+			used[w] = true
+		}
+	}
+	only := ""
+	for _, l := range c.ACLs {
+		if used[l.Name] || like != "" && !strings.EqualFold(plain.Replace(l.Name), plain.Replace(like)) {
+			continue
+		}
+		if only != "" {
+			return ""
+		}
+		only = l.Name
+	}
+	return only
 }
