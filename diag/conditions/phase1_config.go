@@ -573,6 +573,16 @@ func keyedGroups(c *facts.Config) []facts.Place {
 	return out
 }
 
+// refusesAggressive tells whether a message says that aggressive mode is not taken here. The
+// wording differs between releases, so it is the mode with a word of refusal right behind it.
+func refusesAggressive(ev facts.Event) bool {
+	if ev.Kind == "client" {
+		return false
+	}
+	_, rest, ok := strings.Cut(strings.ToLower(ev.Text), "aggressive mode")
+	return ok && hasAny(rest[:min(len(rest), 48)], "disabled", "not allowed", "not supported", "unsupported", "not permitted", "not accepted", "not enabled", "refused", "rejected", "denied")
+}
+
 var exchangeModeMismatch = Condition{
 	ID:        "exchange-mode-mismatch",
 	Cause:     "main mode against aggressive mode",
@@ -603,11 +613,16 @@ var exchangeModeMismatch = Condition{
 		}
 		for _, e := range t.Ends {
 			var clues []Clue
-			if x := saying(e.Events(), "aggressive mode disabled", "aggressive mode is disabled", "aggressive mode not supported", "aggressive mode connections are disabled"); len(x) > 0 {
-				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(x...)...))
-			}
-			if x := withID(e.Events(), "IKMP_AG_MODE_DISABLED"); len(x) > 0 {
-				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(x...)...))
+			who := "its peer"
+			refused := slices.Concat(withID(e.Events(), "IKMP_AG_MODE_DISABLED"), slices.DeleteFunc(slices.Clone(e.Events()), func(ev facts.Event) bool { return !refusesAggressive(ev) }))
+			if len(refused) > 0 {
+				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(refused...)...))
+				if p := refused[0].Peer; p.IsValid() {
+					who = p.String()
+				}
+				if e.stranger() {
+					clues = append(clues, Against(2, "it comes from no configured peer"))
+				}
 			}
 			for _, key := range []string{"crypto isakmp am-disable", "crypto ikev1 am-disable", "crypto isakmp aggressive-mode disable"} {
 				if s, ok := e.Config().Setting(key); ok && !s.No {
@@ -636,7 +651,7 @@ var exchangeModeMismatch = Condition{
 				cmd = "no crypto isakmp aggressive-mode disable"
 			}
 			out = append(out, Match{Key: e.Label(), Clues: clues,
-				Title:       e.Label() + " refuses aggressive mode and its peer starts with it",
+				Title:       e.Label() + " refuses aggressive mode and " + who + " starts with it",
 				Explanation: "A client or hardware client with a group key always starts in aggressive mode; this headend has it disabled (am-disable), so the first message is not answered. Main-mode peers are not affected.",
 				Actions:     []report.Action{advise(e, []string{cmd}, "better: main mode, certificates or IKEv2 at the other end")}})
 		}
