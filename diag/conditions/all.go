@@ -47,6 +47,7 @@ func join(a, b Condition) Condition {
 	if len(b.Reference) > len(a.Reference) { // the one with message ids
 		a.Reference = b.Reference
 	}
+	a.Negotiates = a.Negotiates || b.Negotiates
 	a.Look = func(t *Tunnel) []Match { return append(first(t), second(t)...) }
 	for _, s := range b.SymptomOf {
 		if !slices.Contains(a.SymptomOf, s) {

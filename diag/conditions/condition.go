@@ -21,7 +21,10 @@ type Condition struct {
 	SymptomOf []string // ids whose symptom it is: reported inside those when they are found
 	Prefer    []string // more specific neighbours: when one of them is found too, this one yields
 	Healthy   bool     // reported only when no fault is found
-	Reference string   // document and section
+	// Negotiates marks what an attempt with one peer shows: the same lines come from strangers
+	// that scan, so it yields where the peer is one (Knock).
+	Negotiates bool
+	Reference  string // document and section
 	// Look weighs the evidence of one tunnel. No match: nil. It may return several
 	// (one per peer, list or interface); the engine keeps them apart by Match.Key.
 	Look func(*Tunnel) []Match

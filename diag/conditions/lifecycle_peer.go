@@ -233,12 +233,13 @@ func (e *End) probing() (on, known bool, where facts.Place) {
 var idleWords = []string{"idle", "sporadic", "sporadisch", "after a while", "nach einer weile", "pause", "inactiv", "leerlauf", "unused", "without traffic", "ohne verkehr", "lunch", "mittag", "minutes of silence", "intermittent", "de temps en temps", "de vez en cuando", "from time to time", "ab und zu", "drops"}
 
 var keepaliveMismatch = Condition{
-	ID:        "keepalive-mismatch",
-	Cause:     "dead-peer detection is on at one end only, or its probes are dropped",
-	Shows:     "713123, 713122; keepalive lines compared; captures: R-U-THERE without acknowledgement while other traffic passes",
-	Severity:  report.Major,
-	Prefer:    []string{"nat-mapping-lost"},
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable or disable ISAKMP keepalives; %ASA-3-713123, %ASA-3-713122; RFC 3706",
+	ID:         "keepalive-mismatch",
+	Cause:      "dead-peer detection is on at one end only, or its probes are dropped",
+	Shows:      "713123, 713122; keepalive lines compared; captures: R-U-THERE without acknowledgement while other traffic passes",
+	Severity:   report.Major,
+	Prefer:     []string{"nat-mapping-lost"},
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, enable or disable ISAKMP keepalives; %ASA-3-713123, %ASA-3-713122; RFC 3706",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		var actions []report.Action

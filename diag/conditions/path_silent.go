@@ -68,6 +68,76 @@ func (e *End) stranger() bool {
 	return known
 }
 
+// allUp: the configuration is whole and each of its peers, or one of each entry's, has an IKE
+// SA that is up.
+func (e *End) allUp() bool { return ofBox(e, "all peers up", e.findAllUp) }
+
+func (e *End) findAllUp() bool {
+	c := e.Config()
+	if c == nil || c.Partial {
+		return false
+	}
+	up := map[netip.Addr]bool{}
+	for _, sa := range e.Device.IKE {
+		up[sa.Remote] = up[sa.Remote] || IsUp(sa)
+	}
+	some := false
+	for _, m := range c.MapEntries {
+		if len(m.Peers) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(m.Peers, func(p netip.Addr) bool { return up[p] }) {
+			return false
+		}
+		some = true
+	}
+	for _, i := range c.Interfaces {
+		if i.Protection == "" || !i.TunnelDst.IsValid() {
+			continue
+		}
+		if !up[i.TunnelDst] {
+			return false
+		}
+		some = true
+	}
+	return some
+}
+
+// someUp: an IKE SA of the device is up.
+func (e *End) someUp() bool {
+	return ofBox(e, "an SA up", func() bool { return slices.ContainsFunc(e.Device.IKE, IsUp) })
+}
+
+// Knock weighs against what one peer's attempt shows where that peer is a stranger: scanners of
+// the Internet send what a wrong key or policy sends too. It is one when all the device's own
+// peers work and it is none of them, or when nothing but a line or two knows its address beside
+// peers that work. Who asks about an address by name wants to hear about it.
+func (t *Tunnel) Knock() []Clue {
+	if t.Wire != nil || len(t.Ends) != 1 || len(t.Clients) > 0 {
+		return nil
+	}
+	e := t.Ends[0]
+	if !e.Peer.IsValid() || len(t.said(e.Peer.String())) > 0 {
+		return nil
+	}
+	if e.stranger() && e.allUp() {
+		return []Clue{Against(4.5, "the address is none of the device's peers, and those all work")}
+	}
+	if !e.unheardOf() {
+		return nil
+	}
+	lines := 0
+	for _, ev := range e.Events() {
+		if e.Names(ev) {
+			lines++
+		}
+	}
+	if lines <= 2 {
+		return []Clue{Against(3.5, "nothing but a line or two knows the address, and the device's peers work")}
+	}
+	return nil
+}
+
 // resting counts the configured peers without an IKE SA beside some that are up.
 func (e *End) resting() int { return ofBox(e, "resting peers", e.countResting) }
 

@@ -110,12 +110,13 @@ func covers(ps []netip.Prefix, wild bool, a netip.Addr) bool {
 }
 
 var udp500Text = Condition{
-	ID:        "udp-500-blocked",
-	Cause:     "UDP 500 does not arrive",
-	Shows:     "captures: the first message repeats and never arrives; initiator MM_WAIT_MSG2 or AG_INIT_EXCH with nothing at the responder; 713157, 713136; a list that denies UDP 500",
-	Severity:  report.Critical,
-	Prefer:    []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change"},
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
+	ID:         "udp-500-blocked",
+	Cause:      "UDP 500 does not arrive",
+	Shows:      "captures: the first message repeats and never arrives; initiator MM_WAIT_MSG2 or AG_INIT_EXCH with nothing at the responder; 713157, 713136; a list that denies UDP 500",
+	Severity:   report.Critical,
+	Prefer:     []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change"},
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		for _, e := range t.Ends {
@@ -199,7 +200,8 @@ var udp500ReturnText = Condition{
 	Cause:    "the answers from UDP 500 do not come back",
 	Shows:    "captures: the answer leaves and does not arrive; initiator MM_WAIT_MSG2 with responder MM_WAIT_MSG3",
 	Severity: report.Critical, Prefer: []string{"nat-pool-address-change"},
-	Reference: "Meraki: troubleshooting client VPN, both sides keep sending Security Association",
+	Reference:  "Meraki: troubleshooting client VPN, both sides keep sending Security Association",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		for _, e := range t.Ends {

@@ -120,12 +120,13 @@ func (e *End) keysFor() []facts.PSK {
 }
 
 var pskMismatch = Condition{
-	ID:        "psk-mismatch",
-	Cause:     "the pre-shared keys differ",
-	Shows:     "the keys compared; 'mismatched pre-shared key', IKMP_BAD_MESSAGE, HASH errors of clients; MM_WAIT_MSG6/5, MM_KEY_EXCH; captures: message 5 arrives and repeats",
-	Severity:  report.Critical,
-	Prefer:    []string{"peer-address-mismatch", "identity-mismatch", "certificate-rejected", "tunnel-group-policy-conflict"},
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
+	ID:         "psk-mismatch",
+	Cause:      "the pre-shared keys differ",
+	Shows:      "the keys compared; 'mismatched pre-shared key', IKMP_BAD_MESSAGE, HASH errors of clients; MM_WAIT_MSG6/5, MM_KEY_EXCH; captures: message 5 arrives and repeats",
+	Severity:   report.Critical,
+	Prefer:     []string{"peer-address-mismatch", "identity-mismatch", "certificate-rejected", "tunnel-group-policy-conflict"},
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, re-enter or recover pre-shared keys; RFC 2409 section 5.4",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		for _, e := range t.Ends {

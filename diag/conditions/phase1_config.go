@@ -16,11 +16,12 @@ func phase1Config() []Condition {
 }
 
 var peerAddressMismatch = Condition{
-	ID:        "peer-address-mismatch",
-	Cause:     "peer or tunnel-group is not the address that the peer uses",
-	Shows:     "DefaultL2LGroup in an error, 713022, 713138, 713255, 713256, 751009; set peer and tunnel-group compared with the address that knocks; MM_WAIT_MSG4",
-	Severity:  report.Critical,
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the peer IP address; tunnel group and group names",
+	ID:         "peer-address-mismatch",
+	Cause:      "peer or tunnel-group is not the address that the peer uses",
+	Shows:      "DefaultL2LGroup in an error, 713022, 713138, 713255, 713256, 751009; set peer and tunnel-group compared with the address that knocks; MM_WAIT_MSG4",
+	Severity:   report.Critical,
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify the peer IP address; tunnel group and group names",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		var actions []report.Action
@@ -51,7 +52,7 @@ var peerAddressMismatch = Condition{
 			for _, ev := range saying(evs, "can't find a valid tunnel group", "unable to find a valid tunnel group", "unable to find tunnel group", "no tunnel group found", "no valid tunnel group") {
 				if namesHost(ev.Group) {
 					byName = append(byName, ev)
-				} else {
+				} else if !defaultGroup(ev) || !e.Names(ev) {
 					noGroup = append(noGroup, ev)
 				}
 			}
@@ -262,7 +263,8 @@ var phase1PolicyMismatch = Condition{
 	Cause:    "no IKE policy is common to both ends",
 	Shows:    "policies compared attribute by attribute; 713257 phase 1, 713048, NO_PROPOSAL_CHOSEN, IKMP_MODE_FAILURE, 750003; captures: SA answered by notify 14",
 	Severity: report.Critical, Prefer: []string{"certificate-rejected", "ike-version-mismatch", "identity-mismatch", "client-proposal-unsupported"},
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify that ISAKMP policies match; RFC 2408 notify 14",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		for _, e := range t.Ends {
@@ -556,6 +558,9 @@ var isakmpPortInUse = Condition{
 // keyedGroups are the places of groups that IKEv1 clients enter by a group key: these always
 // start in aggressive mode.
 func keyedGroups(c *facts.Config) []facts.Place {
+	if c == nil {
+		return nil
+	}
 	var out []facts.Place
 	for _, tg := range c.TunnelGroups {
 		if tg.Type != "remote-access" {
@@ -584,11 +589,12 @@ func refusesAggressive(ev facts.Event) bool {
 }
 
 var exchangeModeMismatch = Condition{
-	ID:        "exchange-mode-mismatch",
-	Cause:     "main mode against aggressive mode",
-	Shows:     "am-disable with an aggressive client; IKMP_AG_MODE_DISABLED; captures",
-	Severity:  report.Critical,
-	Reference: "%CRYPTO-5-IKMP_AG_MODE_DISABLED; crypto isakmp am-disable; Meraki: troubleshooting client VPN",
+	ID:         "exchange-mode-mismatch",
+	Cause:      "main mode against aggressive mode",
+	Shows:      "am-disable with an aggressive client; IKMP_AG_MODE_DISABLED; captures",
+	Severity:   report.Critical,
+	Reference:  "%CRYPTO-5-IKMP_AG_MODE_DISABLED; crypto isakmp am-disable; Meraki: troubleshooting client VPN",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var out []Match
 		aggressive := false // somebody starts in aggressive mode
@@ -614,9 +620,15 @@ var exchangeModeMismatch = Condition{
 		for _, e := range t.Ends {
 			var clues []Clue
 			who := "its peer"
-			refused := slices.Concat(withID(e.Events(), "IKMP_AG_MODE_DISABLED"), slices.DeleteFunc(slices.Clone(e.Events()), func(ev facts.Event) bool { return !refusesAggressive(ev) }))
+			named := withID(e.Events(), "IKMP_AG_MODE_DISABLED")
+			refused := slices.Concat(named, slices.DeleteFunc(slices.Clone(e.Events()), func(ev facts.Event) bool { return !refusesAggressive(ev) }))
 			if len(refused) > 0 {
-				clues = append(clues, For(4.4, e.Label()+" refuses aggressive mode", at(refused...)...))
+				w := 4.4
+				// The message of IOS names nobody: a scanner's attempt reads the same as a client's.
+				if len(named) > 0 && !aggressive && len(t.everything().reason("412")) == 0 && len(keyedGroups(e.Config())) == 0 && (e.allUp() || len(named) == 1 && e.Config() == nil && e.someUp()) {
+					w = 0.8
+				}
+				clues = append(clues, For(w, e.Label()+" refuses aggressive mode", at(refused...)...))
 				if p := refused[0].Peer; p.IsValid() {
 					who = p.String()
 				}

@@ -14,12 +14,13 @@ var identityWords = []string{"idi not matched", "received idi", "received idr", 
 	"peer id validation failed", "id mismatch", "does not match the identity", "peer's identity", "unknown ike peer identity", "failed to match identity", "no profile found for", "profile not found", "does not match peer cert", "id_type mismatch", "ike id check"}
 
 var identityMismatch = Condition{
-	ID:        "identity-mismatch",
-	Cause:     "the IKE identity sent is not the one expected",
-	Shows:     "crypto isakmp identity hostname against address-named groups or keys; a host name in Group; IKEv2 IDi not matched; 713906",
-	Severity:  report.Critical,
-	Prefer:    []string{"certificate-rejected"},
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify ISAKMP identity; crypto isakmp identity",
+	ID:         "identity-mismatch",
+	Cause:      "the IKE identity sent is not the one expected",
+	Shows:      "crypto isakmp identity hostname against address-named groups or keys; a host name in Group; IKEv2 IDi not matched; 713906",
+	Severity:   report.Critical,
+	Prefer:     []string{"certificate-rejected"},
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, verify ISAKMP identity; crypto isakmp identity",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		var actions []report.Action
@@ -219,11 +220,12 @@ func (e *End) speaks() (v1, v2, known bool, where []facts.Place) {
 }
 
 var ikeVersionMismatch = Condition{
-	ID:        "ike-version-mismatch",
-	Cause:     "one end speaks IKEv1, the other IKEv2",
-	Shows:     "versions compared; 752010, 752011, 752015; captures: INVALID_MAJOR_VERSION",
-	Severity:  report.Critical,
-	Reference: "%ASA-4-752010, %ASA-4-752011, %ASA-3-752015; RFC 7296 INVALID_MAJOR_VERSION",
+	ID:         "ike-version-mismatch",
+	Cause:      "one end speaks IKEv1, the other IKEv2",
+	Shows:      "versions compared; 752010, 752011, 752015; captures: INVALID_MAJOR_VERSION",
+	Severity:   report.Critical,
+	Reference:  "%ASA-4-752010, %ASA-4-752011, %ASA-3-752015; RFC 7296 INVALID_MAJOR_VERSION",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		text := ""

@@ -46,11 +46,12 @@ func place(sa facts.IPsecSA, field string) facts.Place {
 }
 
 var staleSA = Condition{
-	ID:        "stale-sa",
-	Cause:     "one end uses an SA that the other has dropped",
-	Shows:     "IKMP_NO_SA, RECVD_PKT_INV_SPI, 402114, 713117; an SA at one end only; SPIs that do not pair; captures: ESP with an ended SPI",
-	Severity:  report.Critical,
-	Reference: "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, clear old or existing security associations; %CRYPTO-4-IKMP_NO_SA, %CRYPTO-4-RECVD_PKT_INV_SPI, %ASA-4-402114",
+	ID:         "stale-sa",
+	Cause:      "one end uses an SA that the other has dropped",
+	Shows:      "IKMP_NO_SA, RECVD_PKT_INV_SPI, 402114, 713117; an SA at one end only; SPIs that do not pair; captures: ESP with an ended SPI",
+	Severity:   report.Critical,
+	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, clear old or existing security associations; %CRYPTO-4-IKMP_NO_SA, %CRYPTO-4-RECVD_PKT_INV_SPI, %ASA-4-402114",
+	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
 		holder := -1 // the end that still uses an SA the other has dropped
@@ -77,12 +78,8 @@ var staleSA = Condition{
 				clues = append(clues, For(1, e.Label()+" got ESP with an SPI it does not have", at(x...)...))
 				holder = other(t, i)
 			}
-			switch {
-			case len(clues) == 0:
-			case e.stranger():
+			if len(clues) > 0 && e.stranger() {
 				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
-			case len(clues) == 1 && len(clues[0].Places) == 1 && e.unheardOf():
-				clues = append(clues, Against(1.2, "one message of an address that nothing else of the device knows, while its peers are up"))
 			}
 			if x := withID(evs, "713117"); len(x) > 0 {
 				clues = append(clues, For(1.6, "the peer says it does not know our SPI", at(x...)...))
@@ -141,9 +138,10 @@ var staleSA = Condition{
 	},
 }
 
-// unheardOf: neither configuration nor SAs know the peer, and another peer's SA is up.
+// unheardOf: neither configuration nor SAs know the peer, but for a deleted row of an attempt
+// that it began, and another peer's SA is up.
 func (e *End) unheardOf() bool {
-	if len(e.Entries()) > 0 || e.TunnelGroup() != nil || len(e.IKE()) > 0 || len(e.IPsec()) > 0 {
+	if len(e.Entries()) > 0 || e.TunnelGroup() != nil || len(e.IPsec()) > 0 || slices.ContainsFunc(e.IKE(), func(s facts.IKESA) bool { return !s.Deleted || s.Role != "responder" }) {
 		return false
 	}
 	return slices.ContainsFunc(e.Device.IKE, func(s facts.IKESA) bool { return s.Remote != e.Peer && IsUp(s) })

@@ -190,6 +190,9 @@ func weigh(t *conditions.Tunnel, conds []conditions.Condition) []candidate {
 	for i := range conds {
 		c := &conds[i]
 		for _, m := range merge(c.Look(t)) {
+			if c.Negotiates && !m.Wide {
+				m.Clues = append(m.Clues, t.Knock()...)
+			}
 			sum, shown := conditions.Prior, false
 			for _, cl := range m.Clues {
 				sum += cl.Weight
