@@ -514,7 +514,7 @@ func (t *turns) rejected(fail *session.Failure) {
 		}
 	}
 	if stopped {
-		t.f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart", "credential", who.credential)
+		t.f.log.Error("a password was refused several times in a row: all logins are stopped so that no account is locked; correct the configuration and restart, or when the device was wrong run vpnbot check --connect", "credential", who.credential)
 	}
 }
 
