@@ -15,6 +15,7 @@ import (
 	"vpnbot/diag/parse/asa"
 	"vpnbot/diag/parse/client"
 	"vpnbot/diag/parse/ios"
+	"vpnbot/diag/parse/swan"
 	"vpnbot/diag/parse/syslog"
 	"vpnbot/diag/redact"
 	"vpnbot/diag/transcript"
@@ -254,6 +255,7 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 	}
 	rest := o
 	if mayLog(&o) {
+		o.Text = daemons(dev, o.Text, o.Place.Source)
 		var events []facts.Event
 		events, rest.Text = syslog.Parse(o.Text, o.Place.Source)
 		dev.Events = append(dev.Events, events...)
@@ -272,6 +274,21 @@ func (r *reading) output(dev *facts.Device, o facts.Output) {
 	}
 	sentences(dev, rest)
 	dev.Outputs = append(dev.Outputs, rest)
+}
+
+// daemons takes the lines of charon and pluto out of a text.
+func daemons(dev *facts.Device, lines []facts.Line, source string) []facts.Line {
+	log := swan.Parse(lines, source)
+	dev.Events = append(dev.Events, log.Events...)
+	if len(log.Events) > 0 && dev.Platform == facts.UnknownPlatform {
+		dev.Platform = facts.Other
+	}
+	for _, a := range log.Own {
+		if !slices.Contains(dev.Addresses, a) && dev.Platform == facts.Other {
+			dev.Addresses = append(dev.Addresses, a)
+		}
+	}
+	return log.Rest
 }
 
 // mayLog tells whether log lines may stand in an answer. The two longest answers are looked
@@ -301,6 +318,7 @@ func parse(dev *facts.Device, o facts.Output) bool {
 func (r *reading) free(dev *facts.Device, o facts.Output, def string) {
 	r.dumped(dev, &o) // and what else stands in the text
 	source := o.Place.Source
+	o.Text = daemons(dev, o.Text, source)
 	var events []facts.Event
 	var lines []facts.Line
 	// What begins an answer is no continuation of a wrapped log line before it.

@@ -10,7 +10,7 @@ import (
 // rests on all its evidence.
 func All() []Condition {
 	var out []Condition
-	for _, family := range [][]Condition{pathText(), Wire(), phase1(), phase1Config(), phase2(), saState(), lifecycleConditions(), dataplaneConditions(), remoteConditions(), platformConditions(), health()} {
+	for _, family := range [][]Condition{pathText(), Wire(), phase1(), phase1Config(), phase2(), saState(), lifecycleConditions(), dataplaneConditions(), remoteConditions(), platformConditions(), swanConditions(), health()} {
 		for _, c := range family {
 			i := slices.IndexFunc(out, func(o Condition) bool { return o.ID == c.ID })
 			if i < 0 {

@@ -68,7 +68,7 @@ func Peers(d *facts.Device) (known, knocking []netip.Addr) {
 // vpnEvent tells whether an event is about IKE or IPsec with a peer.
 func vpnEvent(ev *facts.Event) bool {
 	switch ev.Kind {
-	case "debug", "client":
+	case "debug", "client", "swan":
 		return true
 	case "asa":
 		if len(ev.ID) == 6 {

@@ -299,7 +299,7 @@ type Session struct {
 
 // Event is one line of a log, a debug, a console or a client log, or a pasted message.
 type Event struct {
-	Kind     string // "asa", "ios", "debug", "client", "console"
+	Kind     string // "asa", "ios", "debug", "client", "console", "swan" (charon and pluto)
 	ID       string // "713123"; "CRYPTO-4-IKMP_NO_SA" without the percent sign; "Reason 412"; "IKE/0xE3000056"
 	Severity int    // -1 unknown
 	Time     time.Time
