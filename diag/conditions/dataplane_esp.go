@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -328,7 +329,7 @@ var expiredContext = Condition{
 var mapReapply = Condition{
 	ID:        "crypto-map-reapply",
 	Cause:     "the crypto map must be applied again",
-	Shows:     "713063; an interface address that changed; clears that did not help",
+	Shows:     "713063; an interface address that changed, or SAs with a local address that no interface has; clears that did not help",
 	Severity:  report.Major,
 	Prefer:    []string{"crypto-acl-unbound", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "crypto-map-sequence", "crypto-map-no-policy", "phase1-policy-mismatch", "psk-mismatch", "peer-address-mismatch"},
 	Reference: "%ASA-3-713063 IKE Peer address not configured for destination; Cisco: remove and re-apply crypto maps",
@@ -363,6 +364,12 @@ var mapReapply = Condition{
 					break
 				}
 			}
+			if old, now, ok := e.localGone(); ok {
+				m.Clues = append(m.Clues, For(2.6, "the map works with "+old.Local.String()+", an address that no interface has any more", old.Place, now))
+				if f := e.counters(); f.ok && f.encaps > 0 && f.decaps > 0 {
+					m.Clues = append(m.Clues, Against(2, "the tunnel carries traffic both ways"))
+				}
+			}
 			if !slices.ContainsFunc(m.Clues, func(cl Clue) bool { return cl.Weight >= 1.5 }) {
 				continue
 			}
@@ -388,4 +395,54 @@ var mapReapply = Condition{
 		}
 		return out
 	},
+}
+
+// localGone returns the SA with this peer whose own address no interface of the device has,
+// and where the interfaces' addresses stand. It needs a whole configuration, or a table of
+// addresses; an address that comes from elsewhere (DHCP, PPPoE, a standby group, a NAT) proves nothing.
+func (e *End) localGone() (facts.IPsecSA, facts.Place, bool) {
+	var now facts.Place
+	have := map[netip.Addr]bool{}
+	if c := e.Config(); c != nil && !c.Partial {
+		for _, i := range c.Interfaces {
+			if i.Dynamic {
+				return facts.IPsecSA{}, now, false
+			}
+			if i.Address.IsValid() && !i.Shutdown {
+				have[i.Address.Addr()] = true
+				if b := e.boundTo(); now.Line == 0 && len(b) > 0 && (i.Name == b[0]) {
+					now = i.Place
+				}
+			}
+		}
+	}
+	for _, o := range e.Device.Outputs {
+		if o.Filter != "" || !strings.HasPrefix(o.Command, "show ip address") && !strings.HasPrefix(o.Command, "show interface ip brief") && !strings.HasPrefix(o.Command, "show ip interface brief") {
+			continue
+		}
+		for _, l := range o.Text {
+			for _, w := range strings.Fields(l.Text) {
+				if a, err := netip.ParseAddr(w); err == nil {
+					have[a] = true
+					now = facts.Place{Source: o.Place.Source, Line: l.N, Text: l.Text}
+				}
+			}
+			if hasAny(l.Text, "dhcp", "pppoe", "ipcp") {
+				return facts.IPsecSA{}, now, false
+			}
+		}
+	}
+	if len(have) == 0 || now.Line == 0 {
+		return facts.IPsecSA{}, now, false
+	}
+	for _, sa := range e.IPsec() {
+		if !sa.Local.IsValid() || have[sa.Local] || sa.Local.IsPrivate() {
+			continue
+		}
+		if c := e.Config(); c != nil && slices.ContainsFunc(c.Lines, func(l facts.ConfigLine) bool { return strings.Contains(l.Text, sa.Local.String()) }) {
+			continue // a secondary, standby or translated address
+		}
+		return sa, now, true
+	}
+	return facts.IPsecSA{}, now, false
 }

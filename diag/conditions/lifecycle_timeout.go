@@ -491,7 +491,9 @@ func (t *Tunnel) complains(phrases ...string) []facts.Place {
 	for _, p := range t.said(phrases...) {
 		if hasAny(p.Text, "drop", "lost", "lose", "break", "broke", "cut", "die", "dead", "abort", "disconnect", "reset", "hang", "freeze", "kick", "tear", "torn", "gone",
 			"abbr", "abgebroch", "verlier", "verloren", "trenn", "getrennt", "hängt", "weg", "coup", "perd", "déconnect", "interromp", "cort", "pierd", "cae", "caduta", "cade") &&
-			!hasAny(p.Text, "no connection", "not lost", "no drop", "without los", "nothing is lost", "nothing was lost", "keine verbindung", "ohne verlust", "sin corte", "sans coupure", "no session") {
+			!hasAny(p.Text, "no connection", "not lost", "no drop", "without los", "nothing is lost", "nothing was lost", "keine verbindung", "ohne verlust", "sin corte", "sans coupure", "no session",
+				"nothing break", "nothing drop", "nothing dies", "nothing is cut", "nothing gets", "not drop", "not break", "not cut", "n't drop", "n't break", "n't lose", "never drop", "never break", "without drop", "without break", "without interr", "no interr",
+				"nobody notice", "no one notice", "no complaint", "nobody complain", "nichts bricht", "ohne unterbr", "ohne abbr", "niemand merkt", "rien ne", "sans interr", "personne ne remarque", "sin interr", "nada se corta", "nadie nota") {
 			out = append(out, p)
 		}
 	}

@@ -3,6 +3,7 @@ package conditions
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,6 +131,72 @@ func (t *Tunnel) moves() (from, then netip.Addr, where []facts.Place) {
 	return from, then, nil
 }
 
+// printed is a packet of IKE as tcpdump -v prints it, with its cookies.
+type printed struct {
+	src, dst netip.Addr
+	to4500   bool
+	from4500 bool
+	cookie   string // of the initiator
+	place    facts.Place
+}
+
+// printedPackets reads the packets with cookies that people pasted: "192.0.2.1.500 >
+// 198.51.100.9.500: isakmp 1.0 msgid 00000000 cookie 9b1f2c30aa41d7e2->0000000000000000: phase 1 I agg:".
+func (t *Tunnel) printedPackets() []printed {
+	var out []printed
+	read := func(text string, p facts.Place) {
+		f := strings.Fields(text)
+		x := printed{place: p}
+		for i := range f {
+			switch {
+			case f[i] == ">" && i > 0 && i+1 < len(f) && !x.src.IsValid():
+				dst := strings.TrimSuffix(f[i+1], ":")
+				x.src, x.dst = hostOf(f[i-1]), hostOf(dst)
+				x.to4500, x.from4500 = strings.HasSuffix(dst, ".4500"), strings.HasSuffix(f[i-1], ".4500")
+			case f[i] == "cookie" && i+1 < len(f):
+				x.cookie, _, _ = strings.Cut(f[i+1], "->")
+			}
+		}
+		if x.src.IsValid() && x.dst.IsValid() && len(x.cookie) == 16 && len(out) < 200 {
+			out = append(out, x)
+		}
+	}
+	for _, d := range t.Set.Devices {
+		for _, n := range d.Notes {
+			if strings.Contains(n.Lower, " cookie ") {
+				read(n.Lower, n.Place)
+			}
+		}
+	}
+	return out
+}
+
+// sameAttempt finds one attempt whose messages come from one address to UDP 500 and from
+// another to UDP 4500, and which nobody answers on 4500: the same cookies prove it.
+func (t *Tunnel) sameAttempt() (from, then netip.Addr, where []facts.Place, ok bool) {
+	all := t.printedPackets()
+	for _, b := range all {
+		if !b.to4500 {
+			continue
+		}
+		for _, a := range all {
+			if a.to4500 || a.from4500 || a.cookie != b.cookie || a.dst != b.dst || a.src == b.src {
+				continue
+			}
+			for _, c := range all {
+				if c.from4500 && c.cookie == b.cookie && c.src == b.dst {
+					return from, then, nil, false // the gateway follows
+				}
+				if c.cookie == b.cookie && c.src == b.dst && c.dst == a.src && len(where) == 0 {
+					where = []facts.Place{c.place}
+				}
+			}
+			return a.src, b.src, append([]facts.Place{b.place, a.place}, where...), true
+		}
+	}
+	return from, then, nil, false
+}
+
 var natPoolText = Condition{
 	ID:        "nat-pool-address-change",
 	Cause:     "a NAT gives UDP 4500 another public address than UDP 500",
@@ -162,8 +229,18 @@ var natPoolText = Condition{
 			}
 			out = append(out, natPoolMatch(e.Label(), fmt.Sprintf("%s and %s", ps[0].from, ps[0].then), ps[0].from.String()+ps[0].then.String(), clues))
 		}
-		if len(out) > 0 || len(t.Clients) == 0 {
+		if len(out) > 0 {
 			return out
+		}
+		if from, then, where, ok := t.sameAttempt(); ok && (len(t.Ends) == 0 || slices.ContainsFunc(t.Ends, func(e *End) bool { return !e.Peer.IsValid() || e.Mine(from) || e.Mine(then) })) {
+			clues := []Clue{For(4.2, fmt.Sprintf("one attempt (the same cookies) comes on UDP 500 from %s and on UDP 4500 from %s, where it gets no answer", from, then), where...)}
+			if x := t.said(carrierWords...); len(x) > 0 {
+				clues = append(clues, For(0.6, "users of one carrier", x...))
+			}
+			return []Match{natPoolMatch("the gateway", fmt.Sprintf("%s and %s", from, then), from.String()+then.String(), clues)}
+		}
+		if len(t.Clients) == 0 {
+			return nil
 		}
 		// Without the gateway: only users of one carrier fail, and by luck one succeeds.
 		carrier, luck := t.said(carrierWords...), t.said(nowThenWords...)

@@ -24,7 +24,7 @@ var entryIncomplete = Condition{
 			if e.sifted() {
 				c = nil
 			}
-			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete"), withID(e.Events(), "713223", "713224")...)
+			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete", "crypto map is in an incomplete state", "crypto map will remain disabled"), withID(e.Events(), "713223", "713224")...)
 			found := false
 			if c != nil {
 				cut := cutInMap(c)

@@ -59,6 +59,7 @@ var commands = []struct {
 	{"show isakmp sa", (*reader).ikeSA},
 	{"show crypto ipsec sa", (*reader).ipsecSA},
 	{"show ipsec sa", (*reader).ipsecSA},
+	{"show crypto map", (*reader).cryptoMap},
 	{"show crypto ca certificates", (*reader).certificates},
 	{"show running-config", (*reader).config},
 	{"show startup-config", (*reader).config},

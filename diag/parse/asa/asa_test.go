@@ -577,6 +577,36 @@ hq#
 	}
 }
 
+// The tables of entries and rules stand in for a configuration that nobody showed.
+func TestTablesForConfig(t *testing.T) {
+	dev := parseText(t, "hq# show crypto map\nCrypto Map: \"outside_map\" interfaces: { outside }\n\nCrypto Map \"outside_map\" 10 ipsec-isakmp\n\tPeer = 192.0.2.9 192.0.2.10\n\tExtended IP access list VPN-A\n\t    access-list VPN-A extended permit ip 10.1.0.0 255.255.0.0 10.2.0.0 255.255.0.0 \n\tCurrent peer: 192.0.2.9\n\tSecurity association lifetime: 4608000 kilobytes/28800 seconds\n\tPFS (Y/N): Y\n\tDH group:  group5\n\tIKEv1 Transform sets={ T1, T2, }\n\nCrypto Map \"outside_map\" 65535 ipsec-isakmp\n\tDynamic map template tag: DYN\nhq# "+
+		"show nat detail\nManual NAT Policies (Section 1)\n1 (inside) to (outside) source dynamic lan interface\n    translate_hits = 5, untranslate_hits = 0\n    Source - Origin: 10.1.0.0/16, Translated: 192.0.2.1/24\n2 (inside) to (outside) source static lan lan   destination static far far no-proxy-arp route-lookup\n    translate_hits = 0, untranslate_hits = 7\n    Source - Origin: 10.1.0.0/16, Translated: 10.1.0.0/16\n    Destination - Origin: 10.2.0.0/16, Translated: 10.2.0.0/16\n\nAuto NAT Policies (Section 2)\n1 (dmz) to (outside) source static web 192.0.2.80 \n    translate_hits = 1, untranslate_hits = 2\n    Source - Origin: 172.16.0.10/32, Translated: 192.0.2.80/32\n\nManual NAT Policies (Section 3)\n1 (any) to (outside) source dynamic any interface\n    translate_hits = 1, untranslate_hits = 2\nhq# ")
+	c := dev.Config
+	if c == nil || !c.Partial || len(c.MapEntries) != 2 || len(c.NAT) != 4 {
+		t.Fatalf("%+v", c)
+	}
+	m := c.MapEntries[0]
+	if got, want := fmt.Sprintf("%s %d %v %s %s %v %d %s %v", m.Map, m.Sequence, m.Peers, m.ACL, m.PFS, m.Transforms, m.Lifetime, c.MapEntries[1].Dynamic, c.MapBindings[0].Interface),
+		"outside_map 10 [192.0.2.9 192.0.2.10] VPN-A group5 [T1 T2] 28800 DYN outside"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if l := c.ACL("VPN-A"); l == nil || len(l.Entries) != 1 || fmt.Sprint(l.Entries[0].Dst) != "[10.2.0.0/16]" || l.Entries[0].Place.Line != 7 {
+		t.Errorf("%+v", l)
+	}
+	var rules []string
+	for _, r := range c.NAT {
+		rules = append(rules, fmt.Sprintf("%s (%s,%s) %v>%v %v>%v id %v after %v @%d", r.Form, r.RealIf, r.MappedIf, r.SrcReal, r.SrcMapped, r.DstReal, r.DstMapped, r.Identity, r.After, r.Place.Line))
+	}
+	want := []string{
+		"twice (inside,outside) [10.1.0.0/16]>[192.0.2.0/24] []>[] id false after false @18",
+		"twice (inside,outside) [10.1.0.0/16]>[10.1.0.0/16] [10.2.0.0/16]>[10.2.0.0/16] id true after false @21",
+		"object (dmz,outside) [172.16.0.10/32]>[192.0.2.80/32] []>[] id false after false @27",
+		"twice (any,outside) []>[] []>[] id false after true @32"}
+	if strings.Join(rules, "\n") != strings.Join(want, "\n") {
+		t.Errorf("%s\nwant\n%s", strings.Join(rules, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("show crypto ipsec sa", block)
 	f.Add("show running-config", config84)

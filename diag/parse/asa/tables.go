@@ -225,6 +225,7 @@ func port8(s string) string {
 // natTable reads show nat: hits of each rule; value is translate_hits, and a second counter
 // with " untranslate" behind the name has untranslate_hits.
 func (p *reader) natTable() {
+	p.natRules()
 	var rule facts.Line
 	for _, l := range p.out.Text {
 		t := strings.TrimSpace(l.Text)
@@ -249,6 +250,77 @@ func (p *reader) natTable() {
 		p.counter("nat", name, count(strings.TrimLeft(afterByte(a, '='), " ")), facts.NotShown, name, at)
 		p.counter("nat", name+" untranslate", count(strings.TrimLeft(afterByte(b, '='), " ")), facts.NotShown, name, at)
 	}
+}
+
+// natRules takes the rules themselves from show nat [detail], where no configuration has
+// them: their order is what decides.
+func (p *reader) natRules() {
+	c := p.dev.Config
+	if c != nil && (!c.Partial || len(c.NAT) > 0) {
+		return
+	}
+	if c == nil {
+		c = &facts.Config{Place: p.out.Place, Source: p.src, Partial: true, Names: map[string]netip.Addr{}}
+	}
+	k := &configReader{reader: p, c: c, parent: [4]int{-1, -1, -1, -1}}
+	section := 0
+	for _, l := range p.out.Text {
+		t := strings.TrimSpace(l.Text)
+		if i := strings.Index(t, "(Section "); i >= 0 && len(t) > i+9 {
+			section = int(t[i+9] - '0')
+			continue
+		}
+		if source, ok := strings.CutPrefix(t, "Source - Origin: "); ok && len(c.NAT) > 0 {
+			r := &c.NAT[len(c.NAT)-1]
+			r.SrcReal, r.SrcMapped = origins(source, r.SrcReal, r.SrcMapped)
+		}
+		if dest, ok := strings.CutPrefix(t, "Destination - Origin: "); ok && len(c.NAT) > 0 {
+			r := &c.NAT[len(c.NAT)-1]
+			r.DstMapped, r.DstReal = origins(dest, r.DstMapped, r.DstReal)
+		}
+		// 1 (inside) to (outside) source static lan lan destination static far far no-proxy-arp
+		f := strings.Fields(t)
+		if section == 0 || len(f) < 7 || !number(f[0]) || f[2] != "to" || f[4] != "source" || f[1][0] != '(' || f[3][0] != '(' {
+			continue
+		}
+		pair := "(" + strings.Trim(f[1], "()") + "," + strings.Trim(f[3], "()") + ")"
+		switch section {
+		case 2:
+			r := k.natPair([]string{"nat", pair}, l)
+			r.Form, r.Names.SrcReal = "object", f[6]
+			k.objectNAT(r, append([]string{f[5]}, f[7:]...))
+			c.NAT = append(c.NAT, *r)
+		case 3:
+			k.nat(append([]string{"nat", pair, "after-auto"}, f[4:]...), false, l)
+		default:
+			k.nat(append([]string{"nat", pair}, f[4:]...), false, l)
+		}
+		if len(c.NAT) >= 20_000 {
+			break
+		}
+	}
+	if len(c.NAT) > 0 {
+		p.dev.Config = c
+		k.finish()
+	}
+}
+
+// origins reads "10.1.1.0/24, Translated: 10.1.1.0/24"; what cannot be read stays as it was.
+func origins(s string, origin, translated []netip.Prefix) (a, b []netip.Prefix) {
+	from, to, _ := strings.Cut(s, "Translated:")
+	read := func(s string, was []netip.Prefix) []netip.Prefix {
+		var out []netip.Prefix
+		for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }) {
+			if p, err := netip.ParsePrefix(w); err == nil {
+				out = append(out, p.Masked())
+			}
+		}
+		if len(out) == 0 {
+			return was
+		}
+		return out
+	}
+	return read(from, origin), read(to, translated)
 }
 
 // localHost: "Interface inside: 50 active, 50 maximum active, 12 denied", and the licence's limit.

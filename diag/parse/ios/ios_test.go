@@ -592,6 +592,11 @@ func TestSmallOutputs(t *testing.T) {
 	if m := dev.Config.MapEntries; len(m) != 1 || m[0].Peers[0] != a("198.51.100.9") || m[0].PFS != "group2" || dev.Config.TransformSets[0].Transforms[0] != "esp-aes-256" {
 		t.Errorf("%+v", m)
 	}
+	bare := &facts.Device{}
+	run(bare, "show crypto map", "Crypto Map IPv4 \"VPN\" 10 ipsec-isakmp\n\tPeer = 198.51.100.9\n\tExtended IP access list CRYPTO\n\t    access-list CRYPTO permit ip 10.1.0.0 0.0.255.255 10.2.0.0 0.0.255.255\n\t    access-list CRYPTO permit ip 10.1.0.0 0.0.255.255 host 10.3.0.1\n\tInterfaces using crypto map VPN:\n\t\tGigabitEthernet0/0\n\t\tDialer1\nCrypto Map IPv4 \"B\" 1 ipsec-isakmp\n")
+	if l := bare.Config.ACL("CRYPTO"); l == nil || len(l.Entries) != 2 || l.Entries[1].Dst[0] != p("10.3.0.1/32") || len(bare.Config.MapBindings) != 2 || bare.Config.MapBindings[1].Interface != "Dialer1" || len(bare.Config.MapEntries) != 2 {
+		t.Errorf("%+v %+v", l, bare.Config)
+	}
 	if Parse(dev, facts.Output{Command: "show vpn-sessiondb"}) {
 		t.Error("an ASA command is understood")
 	}

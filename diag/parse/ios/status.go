@@ -66,6 +66,8 @@ func num(s string) int64 {
 // cryptoMap parses show crypto map into entries, for want of the configuration.
 func (o *output) cryptoMap() {
 	cfg := &facts.Config{Source: o.source, Place: o.out.Place, Partial: true}
+	lists := newConfigParser(o) // what the entries print of their access lists
+	bound := ""                 // the map whose interfaces are listed
 	var e *facts.MapEntry
 	inSets := false
 	for _, l := range o.out.Text {
@@ -73,7 +75,14 @@ func (o *output) cryptoMap() {
 		if t == "" {
 			continue
 		}
+		if bound != "" && !strings.HasPrefix(t, "Crypto Map ") {
+			if strings.IndexByte(t, ' ') < 0 {
+				cfg.MapBindings = append(cfg.MapBindings, facts.MapBinding{Map: bound, Interface: interfaceName(t), Place: o.place(l)})
+			}
+			continue
+		}
 		if strings.HasPrefix(t, "Crypto Map ") {
+			bound = ""
 			v := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(t, "Crypto Map "), "IPv4 "), "IPv6 ")
 			f := strings.Fields(strings.TrimPrefix(v, ": "))
 			if len(f) < 2 {
@@ -106,6 +115,9 @@ func (o *output) cryptoMap() {
 			f := strings.Fields(t)
 			if e.ACL == "" && len(f) > 1 {
 				e.ACL = f[1]
+			}
+			if len(f) > 3 && f[1] == e.ACL {
+				lists.entryOf(lists.acl(f[1], false, o.place(l)), strings.Join(f[2:], " "), o.place(l))
 			}
 		case strings.HasPrefix(t, "PFS (Y/N): Y"):
 			e.PFS = "default"
@@ -140,9 +152,11 @@ func (o *output) cryptoMap() {
 			}
 			cfg.TransformSets = append(cfg.TransformSets, facts.TransformSet{Name: strings.TrimSpace(name), Transforms: transforms(strings.Fields(spec)), Place: o.place(l)})
 		case strings.HasPrefix(t, "Interfaces using crypto map"):
+			bound = strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(t, "Interfaces using crypto map")), ":")
 			e = nil
 		}
 	}
+	cfg.ACLs = lists.cfg.ACLs
 	if len(cfg.MapEntries) > 0 && (o.dev.Config == nil || o.dev.Config.Partial) {
 		o.dev.Config = merge(o.dev.Config, cfg)
 	}
