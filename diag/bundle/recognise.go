@@ -160,6 +160,12 @@ func starts(line, open string) string {
 	}
 	switch t[0] {
 	case 'I':
+		if rest, ok := strings.CutPrefix(t, "Interface: "); ok && open != "ping" && interfaceOfIOS(rest) {
+			return "show crypto session"
+		}
+		if strings.HasPrefix(t, "IOS (tm) ") && strings.Contains(t, "Version ") {
+			return "show version"
+		}
 		if strings.HasPrefix(t, "IKEv1 SAs:") || strings.HasPrefix(t, "IPv4 Crypto ISAKMP SA") || strings.HasPrefix(t, "IKE Peer:") {
 			return "show crypto isakmp sa"
 		}
@@ -210,7 +216,7 @@ func starts(line, open string) string {
 		if strings.HasPrefix(t, "Crypto map tag:") {
 			return "show crypto ipsec sa"
 		}
-		if strings.HasPrefix(t, "Crypto session current status") {
+		if strings.HasPrefix(t, "Crypto session current status") || strings.HasPrefix(t, "Code: C - IKE Configuration mode") {
 			return "show crypto session"
 		}
 		if strings.HasPrefix(t, "Cisco Adaptive Security Appliance Software") || strings.HasPrefix(t, "Cisco PIX ") || strings.HasPrefix(t, "Cisco IOS Software") || strings.HasPrefix(t, "Cisco Internetwork Operating System") || strings.HasPrefix(t, "Cisco IOS XE Software") {
@@ -243,7 +249,30 @@ func starts(line, open string) string {
 		if line[0] == 'l' && (strings.HasPrefix(t, "logging queue") || strings.HasPrefix(t, "logging enable")) {
 			return config(open)
 		}
+	case 'E':
+		if strings.HasPrefix(t, "Extended IP access list ") {
+			return "show access-lists"
+		}
+	case 'L':
+		if strings.HasPrefix(t, "Legend: Attrb --> S - Static") {
+			return "show dmvpn"
+		}
 	case 'S':
+		if strings.HasPrefix(t, "Session status:") {
+			return "show crypto session"
+		}
+		if strings.HasPrefix(t, "Status: A- Active, U - Up") {
+			return "show crypto session brief"
+		}
+		if strings.HasPrefix(t, "Syslog logging: ") {
+			return "show logging"
+		}
+		if strings.HasPrefix(t, "Standard IP access list ") {
+			return "show access-lists"
+		}
+		if strings.HasPrefix(t, "Starting the packet display") {
+			return "show monitor capture buffer"
+		}
 		if strings.HasPrefix(t, "Session Type:") {
 			return "show vpn-sessiondb detail"
 		}
@@ -278,6 +307,9 @@ func starts(line, open string) string {
 			return "show running-config"
 		}
 	case 'P':
+		if strings.HasPrefix(t, "Pro Inside global") {
+			return "show ip nat translations"
+		}
 		if t == "Phase: 1" {
 			return "packet-tracer"
 		}
@@ -361,6 +393,23 @@ func starts(line, open string) string {
 	return ""
 }
 
+// interfaceOfIOS tells whether a word names an interface as IOS does, "GigabitEthernet0/0", "Tunnel84",
+// or "(unknown)": a block of show crypto session begins with it.
+func interfaceOfIOS(s string) bool {
+	if s == "(unknown)" {
+		return true
+	}
+	name := strings.TrimRight(s, "0123456789/.:")
+	if name == s || strings.Contains(s, " ") {
+		return false
+	}
+	switch name {
+	case "GigabitEthernet", "TenGigabitEthernet", "FastEthernet", "Ethernet", "Tunnel", "Virtual-Access", "Virtual-Template", "Vlan", "Dialer", "Serial", "Loopback", "Cellular", "ATM", "Port-channel", "BDI", "TwentyFiveGigE", "HundredGigE":
+		return true
+	}
+	return false
+}
+
 // isClock tells whether a line is the answer of show clock: "*10:43:33.123 CET Mon Mar 27 2019".
 func isClock(t string) bool {
 	f := strings.Fields(t)
@@ -416,7 +465,7 @@ func platformOf(body string) (asa, ios int) {
 				} else {
 					ios++
 				}
-			case strings.HasPrefix(t, "Crypto session current status"):
+			case strings.HasPrefix(t, "Crypto session current status"), strings.HasPrefix(t, "Code: C - IKE Configuration mode"):
 				ios += enough
 			case strings.HasPrefix(t, "Current configuration :"):
 				ios += 5 * enough
@@ -424,6 +473,9 @@ func platformOf(body string) (asa, ios int) {
 		case 'P':
 			if strings.HasPrefix(t, "PIX Version ") {
 				asa += 10 * enough
+			}
+			if strings.HasPrefix(t, "Pro Inside global") {
+				ios += enough
 			}
 		case 'd':
 			if strings.HasPrefix(t, "dst ") && strings.Contains(t, "conn-id") {
@@ -438,6 +490,9 @@ func platformOf(body string) (asa, ios int) {
 			}
 			if strings.HasPrefix(t, "ISAKMP:") {
 				ios++
+			}
+			if rest, ok := strings.CutPrefix(t, "Interface: "); ok && interfaceOfIOS(rest) {
+				ios += enough
 			}
 		case 'c':
 			// A crypto map's lines are whole on an ASA and a block on IOS.

@@ -3,6 +3,7 @@ package conditions
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -278,12 +279,66 @@ var espOneWay = Condition{
 		if len(clues) == 0 {
 			return nil
 		}
+		for _, e := range t.Ends {
+			if at, ok := e.justUp(); ok {
+				clues = append(clues, Against(3.5, "the SAs are seconds old: the answer may only be on its way", at))
+				break
+			}
+		}
 		return []Match{{Clues: clues, Title: "Traffic between " + t.between() + what + " is protected in one direction only; " + side + " is silent",
 			Explanation: "The tunnel is up and counts packets one way. The silent side does not send into the tunnel: routing, NAT exemption, crypto access list or the hosts behind it; or what it sends is lost.",
 			Actions: []report.Action{advise(nil, nil, "check NAT exemption and crypto ACL on the silent side", "check routing towards the outside interface there", "check sysopt connection permit-vpn",
 				"packet-tracer from the silent side says which step drops it")},
 			Next: []report.Next{readAlso("the silent side's configuration and counters", "names the step that keeps its packets out of the tunnel")}}}
 	},
+}
+
+// young is how old an SA may be, and few how much it may have carried, for one direction to be
+// nothing yet.
+const (
+	young = 60 // seconds
+	few   = 20 // packets
+)
+
+// justUp tells whether the counted SA is seconds old and has hardly been used, and where that stands.
+func (e *End) justUp() (facts.Place, bool) {
+	f := e.counters()
+	if !f.ok || max(f.sa.Encaps, f.sa.Decaps) > few {
+		return facts.Place{}, false
+	}
+	for _, x := range e.Sessions() {
+		if h, m, s, ok := clock(x.Fields["uptime"]); ok && h == 0 && 60*m+s < young {
+			return x.Place, true
+		}
+	}
+	// The lifetimes that devices start with, and those that are configured.
+	totals := []int{3600, 28800}
+	if v, ok := e.Config().Setting("crypto ipsec security-association lifetime seconds"); ok && !v.No {
+		if n, err := strconv.Atoi(v.Value); err == nil {
+			totals = append(totals, n)
+		}
+	}
+	for _, m := range e.Entries() {
+		if m.Lifetime > 0 {
+			totals = []int{m.Lifetime}
+		}
+	}
+	for _, list := range [][]facts.SPI{f.sa.SPIIn, f.sa.SPIOut} {
+		for _, x := range list {
+			for _, n := range totals {
+				if x.Seconds > 0 && x.Seconds <= n && n-x.Seconds < young {
+					return x.Place, true
+				}
+			}
+		}
+	}
+	return facts.Place{}, false
+}
+
+// clock reads "00:00:31".
+func clock(s string) (h, m, sec int, ok bool) {
+	n, err := fmt.Sscanf(s, "%d:%d:%d", &h, &m, &sec)
+	return h, m, sec, err == nil && n == 3
 }
 
 var noReturnText = Condition{

@@ -2,6 +2,7 @@ package ios
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -177,6 +178,40 @@ func (o *output) session() {
 			}
 		case inLocal:
 		}
+	}
+}
+
+// sessionBrief parses show crypto session brief: peer, interface, user, group or identity, uptime
+// and the letters of the status.
+func (o *output) sessionBrief() {
+	if !slices.ContainsFunc(o.out.Text, func(l facts.Line) bool { return strings.Contains(l.Text, "I/F") && strings.Contains(l.Text, "Status") }) {
+		o.session() // images that do not know the word print the long form
+		return
+	}
+	for _, l := range o.out.Text {
+		f := strings.Fields(l.Text)
+		if len(f) < 3 {
+			continue
+		}
+		a, _ := endpoint(f[0])
+		last := f[len(f)-1]
+		if !a.IsValid() || len(last) > 3 || strings.Trim(last, "UDAISNK") != "" {
+			o.skip(l.Text)
+			continue
+		}
+		state := "DOWN"
+		switch up, has := strings.Contains(last, "U"), func(s string) bool { return strings.Contains(last, s) }; {
+		case up && has("K"):
+			state = "UP-NO-IKE"
+		case up && has("I"):
+			state = "UP-IDLE"
+		case up:
+			state = "UP-ACTIVE"
+		case has("N"):
+			state = "DOWN-NEGOTIATING"
+		}
+		o.dev.Sessions = append(o.dev.Sessions, facts.Session{Type: "crypto session", Peer: a, Status: state, BytesTx: facts.NotShown, BytesRx: facts.NotShown,
+			Fields: map[string]string{"interface": f[1]}, Place: o.place(l)})
 	}
 }
 
