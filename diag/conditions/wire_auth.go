@@ -26,7 +26,7 @@ func (s *story) authTrouble() *auth {
 		return nil
 	}
 	st := s.stop
-	if st.kind != refusal && s.fresh(st.unit) && st.step != "AM2" {
+	if s.killer() != nil || st.kind != refusal && s.fresh(st.unit) && st.step != "AM2" {
 		return nil
 	}
 	certs := s.certs()

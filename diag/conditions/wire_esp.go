@@ -512,6 +512,9 @@ func wireMapping(s *story) *Match {
 		if slices.ContainsFunc(s.falls(), func(o fall) bool { return o.proven && o.from == to }) {
 			continue // what leaves from behind the NAT would make a new mapping, and is lost too
 		}
+		if s.midTraffic(f) {
+			continue // a NAT forgets what is idle
+		}
 		w := 3.4
 		if f.proven {
 			w = 4.6

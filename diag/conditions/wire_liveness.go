@@ -74,6 +74,26 @@ func (s *story) falls() []fall {
 	return out
 }
 
+// midTraffic tells whether a direction fell silent in the midst of traffic, with nothing from
+// the other end after it. A NAT's mapping lives for some seconds at least, and that end's next
+// packet would make it anew: rather the end itself, or its line, went down.
+func (s *story) midTraffic(f fall) bool {
+	at := f.lost[0].at
+	var before time.Time
+	for _, p := range s.log() {
+		if p.arrived == 0 && p.from == f.from {
+			continue
+		}
+		switch {
+		case !p.at.Before(at):
+			return false
+		case p.from != f.from:
+			before = p.at
+		}
+	}
+	return !before.IsZero() && at.Sub(before) < 2*time.Second
+}
+
 // deleted finds a delete: informational messages of one end after which the session is over.
 func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 	if s.a == nil || !s.up {
@@ -92,6 +112,9 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 	for e := range 2 {
 		var run []*path.Unit
 		for _, u := range s.infos(e, s.upAt) {
+			if !u.First().Encrypted {
+				continue // the keys are there: what is in the clear anybody may have written, and nobody believes
+			}
 			if len(run) > 0 && u.First().At.Sub(run[len(run)-1].First().At) > 500*time.Millisecond {
 				run = nil
 			}
@@ -104,7 +127,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		// Nothing of this session may follow, but answers within a moment.
 		over := true
 		for _, m := range s.a.Msgs {
-			if m.At.After(at.Add(700*time.Millisecond)) && !m.Response {
+			if m.At.After(at.Add(700*time.Millisecond)) && !m.Response && m.Encrypted {
 				over = false
 			}
 		}
@@ -119,7 +142,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		clear, dpd := false, false
 		for _, u := range run {
 			m := u.First()
-			clear = clear || m.Deletes > 0 || strings.Contains(m.Label, "delete")
+			clear = clear || strings.Contains(m.Label, "delete")
 			dpd = dpd || strings.Contains(m.Label, "R-U-THERE") && s.echoed(u)
 		}
 		switch {
@@ -280,7 +303,7 @@ func wireDead(s *story) *Match {
 		for _, u := range s.infos(1-f.from, s.upAt) {
 			peerProbed = peerProbed || strings.Contains(u.Label, "DPD") || s.n.Version == 2
 		}
-		if s.natBefore(1-f.from) || s.answersBySize(f.from) != nil || s.hearsOther(1-f.from, f.last.at) {
+		if s.natBefore(1-f.from) && !s.midTraffic(f) || s.answersBySize(f.from) != nil || s.hearsOther(1-f.from, f.last.at) {
 			continue
 		}
 		if probes < 2 && s.esp[1-f.from].sent == 0 {
@@ -317,7 +340,7 @@ func (s *story) deadBoth() *Match {
 		}
 	}
 	for _, f := range s.falls() {
-		if f.last == nil || s.natBefore(1-f.from) || s.bySize(f.from) != nil {
+		if f.last == nil || s.natBefore(1-f.from) && !s.midTraffic(f) || s.bySize(f.from) != nil {
 			continue
 		}
 		// The other end is silent since the same moment.

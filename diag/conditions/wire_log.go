@@ -65,8 +65,8 @@ func (s *story) makeLog() []wpkt {
 	var out []wpkt
 	if s.a != nil {
 		for _, m := range s.a.Msgs {
-			if s.up && m.At.Before(s.upAt) {
-				continue
+			if s.up && (m.At.Before(s.upAt) || infoMsg(m) && !m.Encrypted) {
+				continue // a notify in the clear, with keys at hand, anybody may have sent
 			}
 			p := wpkt{at: m.At, from: m.From, probe: infoMsg(m), size: m.IPLength, df: m.DF, frag: len(m.Fragments) > 0, sent: m.Sent() != nil, arrived: -1, sure: m.Sure}
 			switch {

@@ -302,6 +302,9 @@ func wireStrangeAnswer(t *Tunnel) []Match {
 	if s == nil || s.a == nil || s.up {
 		return nil
 	}
+	if ms := wireInjected(s); ms != nil {
+		return ms
+	}
 	req, resp, ok := s.strangeAnswer()
 	if !ok {
 		return nil

@@ -21,6 +21,7 @@ type story struct {
 	a *path.Attempt // the attempt that is judged; nil when only ESP, cTCP or nothing was seen
 	n *facts.Negotiation
 
+	injected []*path.Unit  // what somebody else wrote into a; left out of it
 	trades   []*path.Trade // of a, informational ones included
 	ini, res int           // ends of a
 	up       bool          // the tunnel was negotiated to its end
@@ -136,6 +137,7 @@ func (t *Tunnel) strongest() *Match {
 func read(t *Tunnel, w *path.Wire) *story {
 	s := &story{t: t, w: w}
 	s.choose()
+	s.withoutInjected()
 	if s.a != nil {
 		s.n = s.a.Any()
 		s.trades = s.a.Trades()
@@ -585,6 +587,9 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 			continue
 		}
 		m := o.Req.First()
+		if s.unheeded(t, o.Req) {
+			continue
+		}
 		for _, q := range t.Req.Msgs {
 			if d := m.At.Sub(q.At); d >= 0 && d < 2*time.Second {
 				return o.Req
@@ -592,6 +597,16 @@ func (s *story) refused(t *path.Trade) *path.Unit {
 		}
 	}
 	return nil
+}
+
+// unheeded tells whether a single notify in the clear is no answer: the request was sent time and
+// again, and the other copies got none.
+func (s *story) unheeded(t *path.Trade, u *path.Unit) bool {
+	notes := 0
+	for _, o := range s.infos(u.From, s.a.Start) {
+		notes += len(o.Msgs)
+	}
+	return notes == 1 && !u.First().Encrypted && len(t.Req.Msgs) >= 4
 }
 
 // forged: a message that arrived, and that its sender's capture of the same time does not
