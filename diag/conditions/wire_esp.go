@@ -108,6 +108,10 @@ func wireESPConditions() []Condition {
 			Look: func(t *Tunnel) []Match { return nil }, // text decides; a capture without IKE is no-ike-in-capture
 		},
 		{
+			ID: "anti-replay-drop", Severity: report.Minor, Reference: "RFC 4303 3.4.3: the replay window",
+			Look: wireLook(wireReplay),
+		},
+		{
 			ID: "ctcp-stateful-drop", Severity: report.Critical, Reference: "S3",
 			Look: wireLook(wireCTCPDrop),
 		},
@@ -157,6 +161,12 @@ func (s *story) espLost(udp bool) *Match {
 				w = 4.4
 			}
 			cs = append(cs, For(w, fmt.Sprintf("%d packets of ESP left %s, none arrived at %s", d.sent, s.name(from), s.name(1-from)), s.espPlaces(from, from, "did not arrive", 4)...))
+			dirs = append(dirs, from)
+			continue
+		}
+		// A device between says that it does not let it through.
+		if es := s.espRefused(from); len(es) > 0 && s.esp[1-from].sent == 0 {
+			cs = append(cs, For(4.4, fmt.Sprintf("%v answers ESP of %s with ICMP unreachable", es[0].From, s.name(from)), icmpPlaces(es)...))
 			dirs = append(dirs, from)
 			continue
 		}
@@ -630,6 +640,51 @@ func wireNoNATT(s *story) *Match {
 	return nil
 }
 
+// espRefused lists ICMP unreachables about ESP of an end that a device between the ends sent.
+func (s *story) espRefused(from int) (out []path.ICMP) {
+	for _, e := range s.icmpAbout(from, 3, -1) {
+		if e.Code != 4 && s.w.EndOf(e.From) < 0 && (e.Quoted.Proto == 50 || e.Quoted.SPI != 0) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// wireReplay: ESP arrives so late that the receiver's replay window has gone on.
+func wireReplay(s *story) *Match {
+	for from := range 2 {
+		for _, f := range s.esp[from].flows {
+			x := f.Seen[1-from]
+			if x == nil || x.Late < 5 || x.Late*200 < x.Count {
+				continue
+			}
+			v := s.w.Ends[1-from].View
+			var ps []facts.Place
+			top := uint32(0)
+			for i := range x.Sample {
+				p := &x.Sample[i]
+				if top > p.Seq && top-p.Seq >= 64 && len(ps) < 6 {
+					ps = append(ps, espPlace(v, x, p, fmt.Sprintf("%d behind the highest before it", top-p.Seq)))
+				}
+				top = max(top, p.Seq)
+			}
+			w := 4.2
+			if f.Seen[from] == nil {
+				w = 3.8
+			}
+			if len(ps) == 0 {
+				ps = append(ps, s.flowPlaceAny(v, x))
+			}
+			return &Match{Clues: []Clue{For(w, fmt.Sprintf("%d of %d packets of ESP come 64 or more behind the highest sequence number", x.Late, x.Count), ps...)},
+				Title:       fmt.Sprintf("Packets from %s reach %s out of order, beyond the anti-replay window", s.name(from), s.name(1-from)),
+				Explanation: fmt.Sprintf("%d packets of ESP arrive at %s so late that 64 others with higher sequence numbers came before them. A receiver with the usual window drops those although nothing is wrong with them: parallel paths, or QoS that queues after encryption.", x.Late, s.name(1-from)),
+				Actions:     []report.Action{s.mend(report.Advise, 1-from, []string{"crypto ipsec security-association replay window-size 1024"}, []string{"crypto ipsec security-association replay window-size 1024"}, []string{"take QoS off after encryption, or the second path out of use"}, "the new window counts from the next SA on")},
+				Next:        []report.Next{{Collect: "show crypto ipsec sa of " + s.name(1-from), Because: "its replay errors grow when the window there is smaller than the delay", Playbook: "diagnose"}}}
+		}
+	}
+	return nil
+}
+
 // wireShaped: one direction's rate falls to a ceiling, or loss starts after some seconds, whatever the size.
 func wireShaped(s *story) *Match {
 	if !s.up || !s.both() {
@@ -641,8 +696,7 @@ func wireShaped(s *story) *Match {
 			if a == nil || b == nil || len(a.PerSecond) < 10 || len(b.PerSecond) < 10 || s.bySize(from) != nil {
 				continue
 			}
-			n := min(len(a.PerSecond), len(b.PerSecond))
-			k := n / 3
+			n := min(len(a.PerSecond), len(b.PerSecond)) - 1 // the last second is none in full
 			loss := func(lo, hi int) float64 {
 				sum := func(r []facts.RateBucket) (t int) {
 					for _, x := range r[lo:min(hi, len(r))] {
@@ -656,13 +710,21 @@ func wireShaped(s *story) *Match {
 				}
 				return 1 - float64(y)/float64(x)
 			}
-			early, late := loss(0, k), loss(n-k, n)
+			// From some second on every one has loss, and before it there was next to none.
+			k := n
+			for k > 0 && loss(k-1, k) > 0.15 {
+				k--
+			}
+			if k < 3 || n-k < 4 {
+				continue
+			}
+			early, late := loss(0, k), loss(k, n)
 			if early > 0.05 || late < 0.3 {
 				continue
 			}
-			// A steady ceiling at the receiver.
+			// A steady ceiling at the receiver, behind the second in which it began.
 			var rates []int
-			for _, x := range b.PerSecond[n-k : n] {
+			for _, x := range b.PerSecond[k+1 : n] {
 				rates = append(rates, x.Bytes)
 			}
 			slices.Sort(rates)

@@ -295,13 +295,26 @@ func wireIKEConditions() []Condition {
 			ID: "exchange-mode-mismatch", Severity: report.Critical, Reference: "S2: aggressive mode not supported",
 			Look: wireLook(func(s *story) *Match {
 				u, n, ok := s.firstRefused()
-				if !ok || n.Type != 7 && n.Type != 29 {
+				if !ok || s.n.Version != 1 || n.Type != 7 && n.Type != 29 { // 7 is INVALID_SYNTAX in IKEv2
 					return nil
 				}
 				return &Match{Clues: s.refusedClue(4.6, u, n), Title: fmt.Sprintf("%s does not accept %s mode", s.name(s.res), s.exchange()),
 					Explanation: fmt.Sprintf("The first message is answered by %s: the exchange type itself is refused.", n.Name),
 					Actions: []report.Action{s.mend(report.Advise, s.res, []string{"no crypto ikev1 am-disable"}, []string{"no crypto isakmp aggressive-mode disable"},
 						[]string{"better: main mode or IKEv2 at the other end"}, "the mode is accepted")}}
+			}),
+		},
+		{
+			ID: "non-routine-notify", Severity: report.Major, Reference: "S1: received non-routine Notify; RFC 2408 3.14.1, RFC 7296 3.10.1",
+			Look: wireLook(func(s *story) *Match {
+				u, n, ok := s.firstRefused()
+				if !ok || slices.Contains([]uint16{13, 14, 15, 18, 24}, n.Type) || n.Type == 5 || s.n.Version == 1 && (n.Type == 7 || n.Type == 29) {
+					return nil // these have a condition of their own
+				}
+				return &Match{Clues: s.refusedClue(3.6, u, n), Title: fmt.Sprintf("%s answers the first message of %s with %s", s.name(s.res), s.name(s.ini), n.Name),
+					Explanation: fmt.Sprintf("%s answers the first message with %s in the clear, which is no usual refusal of a policy, a peer or a version. Its own log says why; a capture there shows whether it sent this at all, or a device on the path did in its name.", s.name(s.res), n.Name),
+					Actions:     []report.Action{s.mend(report.Advise, s.res, nil, nil, []string{"look at the log of that device for this notify", "compare IKE version, proposals and peer address of both ends"}, "none by itself")},
+					Next:        append(s.next("shows whether the notify leaves there, or was written on the way"), report.Next{Collect: "the log of " + s.name(s.res), Because: "names the reason", Playbook: "diagnose"})}
 			}),
 		},
 		{
@@ -396,19 +409,22 @@ func wireIKEConditions() []Condition {
 				if xs[0].Resp == nil || last.Req == nil {
 					return nil
 				}
-				w := 4.4
-				if last.Resp == nil {
-					if s.fresh(last.Req) {
-						return nil
-					}
-					w = 2.8
-				}
-				if !s.goesOn(last.End, 3*time.Second) {
-					w -= 1 // the capture ends right here
-				}
+				w, how := 4.4, "question, reply, status, acknowledgement, and then silence: no mode configuration, no quick mode"
 				ps := append(s.sentPlaces(xs[0].Resp, "the user's reply"), s.sentPlaces(last.Req, "the headend's verdict")...)
 				ps = append(ps, s.sentPlaces(last.Resp, "acknowledged; nothing follows")...)
-				return &Match{Clues: []Clue{For(w, "question, reply, status, acknowledgement, and then silence: no mode configuration, no quick mode", ps...)},
+				switch u := s.turnsAway(last.Req); {
+				case u != nil && last.Resp == nil:
+					how = "question, reply, status, and the client ends the attempt in place of an acknowledgement"
+					ps = append(ps, s.sentPlaces(u, "the client ends the attempt")...)
+				case last.Resp == nil && s.fresh(last.Req):
+					return nil
+				case last.Resp == nil:
+					w = 2.8
+				}
+				if s.turnsAway(last.Req) == nil && !s.goesOn(last.End, 3*time.Second) {
+					w -= 1 // the capture ends right here
+				}
+				return &Match{Clues: []Clue{For(w, how, ps...)},
 					Title:       fmt.Sprintf("User authentication of %s fails at %s", s.name(s.ini), s.name(s.res)),
 					Explanation: "Aggressive mode is complete: path and group key are fine. XAUTH runs to its status and the client stops there. After a success it would ask for its address at once; the status said that user or password was refused.",
 					Actions: []report.Action{s.mend(report.Advise, s.res, nil, nil, []string{"test aaa-server authentication <group> host <server>, by a person: it needs a password", "look for the reject and its reason in the RADIUS or AAA log; try LOCAL to isolate",
@@ -420,7 +436,18 @@ func wireIKEConditions() []Condition {
 			ID: "ezvpn-user-authentication", Severity: report.Critical, Reference: "S1: ASA as Easy VPN server; S0",
 			Look: wireLook(func(s *story) *Match {
 				x := s.xauthQuestion()
-				if x == nil || len(x.Req.Msgs) < 2 || x.Resp != nil {
+				if x == nil || x.Resp != nil {
+					return nil
+				}
+				if u := s.turnsAway(x.Req); u != nil && (x.Req.Arrived > 0 || !s.at(s.ini)) {
+					return &Match{Clues: []Clue{For(4.2, "the XAUTH question is answered by the end of the attempt", append(s.sentPlaces(x.Req, "the question"), s.sentPlaces(u, "in place of a reply")...)...)},
+						Title:       fmt.Sprintf("%s ends the attempt where %s asks for the user", s.name(s.ini), s.name(s.res)),
+						Explanation: fmt.Sprintf("Aggressive mode is complete: path and group key are fine. %s asks for user and password (XAUTH), and the client closes the attempt at once in place of a reply: it has no stored user, or does no user authentication.", s.name(s.res)),
+						Actions: []report.Action{s.mend(report.Advise, s.res, []string{"tunnel-group <group> ipsec-attributes", "ikev1 user-authentication none"}, nil,
+							[]string{"store a user on the client, or let it ask a person", "the command takes user authentication off the whole group: give hardware clients a group of their own"}, "hardware clients connect without a person")},
+						Next: []report.Next{{Collect: "the log of " + s.name(s.ini), Because: "says why it gives no user", Playbook: "diagnose"}}}
+				}
+				if len(x.Req.Msgs) < 2 {
 					return nil
 				}
 				w := 4.2
@@ -608,6 +635,17 @@ func (s *story) xauthQuestion() *path.Trade {
 		}
 	}
 	return x
+}
+
+// turnsAway is an informational message by which an end closes the attempt within a moment of a
+// message that it got in place of an answer; nil when there is none.
+func (s *story) turnsAway(u *path.Unit) *path.Unit {
+	for _, o := range s.infos(1-u.From, u.First().At.Add(-50*time.Millisecond)) {
+		if o.First().At.Sub(u.Last().At) < 2*time.Second && !s.forged(o) {
+			return o
+		}
+	}
+	return nil
 }
 
 // beyond tells whether another exchange than informational ones came after a trade.

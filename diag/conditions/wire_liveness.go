@@ -136,7 +136,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 				over = false
 			}
 		}
-		if !over || s.probesCross(e, run) {
+		if !over || s.probesCross(e, run) || s.gaveUp(e, run[0].First().At) {
 			continue
 		}
 		clear, dpd := false, false
@@ -153,6 +153,23 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		}
 	}
 	return 0, nil, false
+}
+
+// gaveUp tells whether an end that closes a session at a moment had asked several times since
+// the last packet that it got: nobody closed the tunnel on purpose then.
+func (s *story) gaveUp(e int, at time.Time) bool {
+	var heard time.Time
+	var asked int
+	for _, p := range s.log() {
+		switch {
+		case !p.at.Before(at):
+		case p.from != e && p.arrived != 0:
+			heard, asked = p.at, 0
+		case p.from == e && p.probe:
+			asked++
+		}
+	}
+	return asked >= 2 && at.Sub(heard) > gap
 }
 
 // echoed tells whether the other end answered an informational with one of its length, as a
@@ -212,7 +229,7 @@ func (s *story) lonelyInfo(u *path.Unit) bool {
 
 func wireDeleted(s *story) *Match {
 	e, us, ok := s.deleted()
-	if !ok || s.eapEnd() != nil {
+	if !ok || s.eapEnd() != nil || wireKeepalive(s) != nil {
 		return nil
 	}
 	w := 4.2
@@ -438,7 +455,7 @@ func wireKeepalive(s *story) *Match {
 			}
 			answered := false
 			for _, o := range s.trades {
-				if o.Info && o.From != e && o.Req != nil {
+				if o.Info && o.From != e && o.Req != nil && (o.Req.Arrived > 0 || !s.at(e)) {
 					if d := o.Start.Sub(t.Start); d >= -50*time.Millisecond && d < 4*time.Second {
 						answered = true
 					}

@@ -186,7 +186,8 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		default:
 			w["path-lost-midway"] = 3
 		}
-		if l.n <= 1 {
+		// The question that comes again and again after the answer weighs like copies of it.
+		if l.n <= 1 && !s.askedAgain(3) {
 			lighter(w, 2.4)
 		}
 	case pieceLost:
@@ -246,6 +247,16 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 			w[k] *= 0.75 // nothing at all follows: the capture may simply end here
 		}
 	}
+	// Later fragments without their first one: the message that is waited for, in pieces.
+	if s.orphans(l) {
+		clear(w)
+		w["path-fragments-dropped"] = 6
+	}
+	// Everything else between the two ends ceased as well: no port, no size.
+	if at := s.silenced(l); !at.IsZero() && l.partial == 0 && !l.frag {
+		clear(w)
+		w["path-lost-midway"] = 4.4
+	}
 	// What routers and hosts say about it.
 	if len(s.icmpAbout(l.from, 11, 1)) > 0 {
 		w["path-fragments-dropped"] += 3
@@ -254,6 +265,69 @@ func (s *story) lossWeights(l *loss) map[string]float64 {
 		w["pmtu-black-hole"] -= 4
 	}
 	return w
+}
+
+// askedAgain tells whether the request came so often after the answer that is waited for.
+func (s *story) askedAgain(n int) bool {
+	t := s.stop.trade
+	if t == nil || t.Req == nil || t.Resp == nil {
+		return false
+	}
+	for _, m := range t.Req.Msgs {
+		if m.At.After(t.Resp.Last().At) {
+			n--
+		}
+	}
+	return n <= 0
+}
+
+// orphans tells whether later fragments of UDP came from the end whose message is missing,
+// at least twice and without the first one, which has the ports.
+func (s *story) orphans(l *loss) bool {
+	from := l.from
+	if l.kind == silence {
+		from = 1 - from
+	}
+	v := s.w.Ends[1-from].View
+	if v == nil || l.kind == unanswered {
+		return false
+	}
+	n := 0
+	for _, o := range v.Orphans {
+		if o.Proto == 17 && s.w.EndOf(o.Src) == from && len(o.Fragments) > 0 && o.Fragments[0].Time.Add(v.Offset).After(l.u.First().At.Add(-time.Second)) {
+			n++
+		}
+	}
+	return n >= 2
+}
+
+// silenced is the moment from which the captured end hears nothing at all of the other one, pings
+// and whatever else there is beside the tunnel, though it goes on sending: zero when it hears it,
+// or when there was nothing of the kind.
+func (s *story) silenced(l *loss) time.Time {
+	for e := range 2 {
+		v := s.w.Ends[e].View
+		if v == nil || s.both() {
+			continue
+		}
+		var out, in facts.HostTraffic
+		for _, h := range v.Hosts {
+			switch {
+			case s.w.EndOf(h.Src) == e && s.w.EndOf(h.Dst) == 1-e && h.Last.After(out.Last):
+				out = h
+			case s.w.EndOf(h.Src) == 1-e && s.w.EndOf(h.Dst) == e && h.Last.After(in.Last):
+				in = h
+			}
+		}
+		if in.Count == 0 || out.Last.Sub(in.Last) < 3*gap || out.Count < in.Count+4 || l.u.Last().At.Before(in.Last.Add(v.Offset-2*time.Second)) {
+			continue
+		}
+		if s.lastSent(1 - e).After(in.Last.Add(v.Offset + gap)) {
+			continue
+		}
+		return in.Last.Add(v.Offset)
+	}
+	return time.Time{}
 }
 
 // cutShort tells whether the capture's snap length left only the beginning of a message.

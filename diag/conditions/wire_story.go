@@ -29,6 +29,7 @@ type story struct {
 	stop     stop
 	esp      [2]espDir // by sender
 	named    *bool     // what other made
+	anew     bool      // ESP of older SAs is left out
 	logged   []wpkt    // what log made
 	logMade  bool
 }
@@ -135,7 +136,43 @@ func (t *Tunnel) strongest() *Match {
 }
 
 func read(t *Tunnel, w *path.Wire) *story {
-	s := &story{t: t, w: w}
+	s := compose(t, w, false)
+	// A session that the SAs of an earlier attempt still carry, while the one that should
+	// renew it fails: what fails is the news.
+	if s.renewing() {
+		if r := compose(t, w, true); r.stuck() {
+			return r
+		}
+	}
+	return s
+}
+
+// renewing tells whether the judged attempt began while ESP of older SAs ran both ways, and
+// did not come to its end.
+func (s *story) renewing() bool {
+	if s.a == nil || !s.up || !s.opened() || completed(s.a) {
+		return false
+	}
+	var old [2]bool
+	for _, f := range s.w.Flows {
+		old[f.From] = old[f.From] || f.Start.Before(s.a.Start.Add(-time.Second))
+	}
+	return old[0] && old[1] && !slices.ContainsFunc(s.w.Attempts, func(a *path.Attempt) bool { return completed(a) && a.End.After(s.a.Start) })
+}
+
+// stuck tells whether an attempt fails again and again, for more than a moment.
+func (s *story) stuck() bool {
+	u := s.stop.unit
+	switch s.stop.kind {
+	case msgLost, noReply, unanswered, unaccepted, refusal:
+		return u != nil && len(u.Msgs) >= 3 && u.Last().At.Sub(u.First().At) >= gap
+	}
+	return false
+}
+
+// compose makes a reading; anew leaves out ESP of SAs that are older than the judged attempt.
+func compose(t *Tunnel, w *path.Wire, anew bool) *story {
+	s := &story{t: t, w: w, anew: anew}
 	s.choose()
 	s.withoutInjected()
 	if s.a != nil {
@@ -235,6 +272,9 @@ func authResult(u *path.Unit) authOutcome {
 func (s *story) traffic() {
 	for _, f := range s.w.Flows {
 		if s.a != nil && (s.opened() && f.End.Before(s.a.Start.Add(-time.Second)) || s.neighbours(f)) {
+			continue
+		}
+		if s.anew && f.Start.Before(s.a.Start) {
 			continue
 		}
 		d := &s.esp[f.From]

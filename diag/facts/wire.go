@@ -269,6 +269,7 @@ type ESPFlow struct {
 	Count       int // packets, network duplicates included
 	Duplicates  int // same sequence number again
 	Reordered   int // sequence number lower than one before
+	Late        int // of these, 64 or more behind the highest: outside of the usual replay window (RFC 4303 3.4.3)
 	Missing     int // gaps within the sequence numbers seen
 	FirstSeq    uint32
 	LastSeq     uint32 // highest

@@ -189,6 +189,9 @@ func (fl *flow) number(seq uint32, ts int64) (again bool) {
 	}
 	if ts >= fl.topTime {
 		fl.Reordered++
+		if fl.LastSeq-seq >= 64 {
+			fl.Late++
+		}
 	}
 	fl.lowSeq = min(fl.lowSeq, seq)
 	left, right := i > 0 && r[i-1].To+1 == seq, r[i].From == seq+1

@@ -93,8 +93,11 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 				spi[f.SPI] = p
 			}
 		}
+		meant := ctcpMeant(c)
 		for _, f := range c.CTCP {
-			use(f.Client.Addr(), f.Server.Addr())
+			if meant(f) {
+				use(f.Client.Addr(), f.Server.Addr())
+			}
 		}
 	}
 	// ICMP errors about IKE prove that some was sent; they make a tunnel when nothing else does.
@@ -172,6 +175,37 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 		out = append(out, w)
 	}
 	return out
+}
+
+// ctcpMeant tells of a TCP connection whether it can be IPsec over TCP. One that never carried
+// any is known by its port alone, which others use too: then its client speaks IKE or ESP to
+// nobody, does with the server nothing else that a VPN client would not do, and beside other
+// tunnels it tries more than once, as a scanner does not.
+func ctcpMeant(c *facts.Capture) func(f *facts.CTCPFlow) bool {
+	if !slices.ContainsFunc(c.CTCP, func(f *facts.CTCPFlow) bool { return !f.Content }) {
+		return func(*facts.CTCPFlow) bool { return true }
+	}
+	vpn, other, tries := map[netip.Addr]bool{}, map[pair]bool{}, map[pair]int{}
+	for _, n := range c.Negotiations {
+		vpn[n.Initiator.Addr()], vpn[n.Responder.Addr()] = true, true
+	}
+	for _, f := range c.ESP {
+		if f.Trusted {
+			vpn[f.Src.Addr()], vpn[f.Dst.Addr()] = true, true
+		}
+	}
+	for _, h := range c.Hosts {
+		if slices.ContainsFunc(h.Protocols, func(p string) bool { return p != "icmp" && p != "tcp/443" }) {
+			other[mkPair(h.Src, h.Dst)] = true
+		}
+	}
+	for _, f := range c.CTCP {
+		tries[mkPair(f.Client.Addr(), f.Server.Addr())] += max(1, f.SYNs)
+	}
+	return func(f *facts.CTCPFlow) bool {
+		p := mkPair(f.Client.Addr(), f.Server.Addr())
+		return f.Content || !vpn[f.Client.Addr()] && !other[p] && (len(vpn) == 0 || tries[p] > 1)
+	}
 }
 
 func shareAddr(a, b pair) bool {
@@ -305,9 +339,11 @@ func newIndex(c *facts.Capture) index {
 		p := mkPair(f.Src.Addr(), f.Dst.Addr())
 		x.esp[p] = append(x.esp[p], f)
 	}
+	meant := ctcpMeant(c)
 	for _, f := range c.CTCP {
-		p := mkPair(f.Client.Addr(), f.Server.Addr())
-		x.ctcp[p] = append(x.ctcp[p], f)
+		if p := mkPair(f.Client.Addr(), f.Server.Addr()); meant(f) {
+			x.ctcp[p] = append(x.ctcp[p], f)
+		}
 	}
 	for i, k := range c.Keepalives {
 		p := mkPair(k.Src.Addr(), k.Dst.Addr())
