@@ -86,7 +86,8 @@ var fails = []string{
 
 var wants = []want{
 	{noInternet, [][]string{{"internet", " google", " website", " web site", " web page", " webpage", " the web ", "8.8.8.8", "1.1.1.1", " webseite", " surf", " browse ", " browsing ", " browser", " sites web ", " navegar ", " naviguer ", " páginas ", " public sites ", " youtube ", " web browsing ", " outside world ", " world wide web ", " external sites ", " news site"}, fails},
-		[]string{" over the internet ", " internet explorer ", " from the internet ", " from internet ", " über das internet ", " aus dem internet ", " through the internet ", " via internet", " desde internet", " depuis internet"}},
+		[]string{" over the internet ", " internet explorer ", " from the internet ", " from internet ", " über das internet ", " aus dem internet ", " through the internet ", " via internet", " desde internet", " depuis internet",
+			" neither vpn nor ", " neither internet nor vpn", " weder vpn noch ", " ni vpn ni ", " no network at all"}},
 	{namesFail, [][]string{{" by name", " names ", " name resolution ", " dns ", " hostname", " host name", " resolve", " resolving ", " name of ", " by their name", " server name", " with the name ",
 		" namensauflösung ", " auflös", " aufgelöst", " namen ", " per name", " über namen", " servernamen ", " hostnamen ", " noms ", " par nom ", " par son nom", " résol", " résou", " nom d", " leur nom ", " nombres ", " por nombre ", " resuelv", " resolver ", " resolución ", " nombre de"}, fails},
 		[]string{" user name", " username", " benutzername", " group name", " nom d'utilisateur", " nombre de usuario", " dns server is set ", " nombre de grupo"}},

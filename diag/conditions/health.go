@@ -102,14 +102,15 @@ func (e *End) upInLog() (up facts.Event, ok bool) {
 }
 
 // counted returns the SAs whose counters say something: those with SPIs, or, in a filtered
-// answer that shows none, all with counters.
+// answer or a session table that shows none, all with counters.
 func counted(sas []facts.IPsecSA) []facts.IPsecSA {
 	if out := live(sas); len(out) > 0 {
 		return out
 	}
 	var out []facts.IPsecSA
 	for _, sa := range sas {
-		if sa.Encaps >= 0 && sa.Decaps >= 0 && !sa.Complete {
+		_, flow := sa.Places.At("flow")
+		if sa.Encaps >= 0 && sa.Decaps >= 0 && (flow || !sa.Complete) {
 			out = append(out, sa)
 		}
 	}

@@ -155,7 +155,11 @@ func (e *End) alone() bool {
 	if e.Peer.IsValid() && e.Others[e.Peer] {
 		n--
 	}
-	return n == 0
+	if n == 0 {
+		return true
+	}
+	known := ofBox(e, "known peers", func() []netip.Addr { known, _ := Peers(e.Device); return known })
+	return len(known) == 1 && known[0] == e.Peer
 }
 
 // mineAnd are the peer's addresses, and the zero address for what names no peer.

@@ -200,7 +200,7 @@ var byPeerWords = []string{"peer terminate", "user requested", "peer request", "
 var peerDeleted = Condition{
 	ID:       "peer-deleted-sa",
 	Cause:    "the peer closed the tunnel on purpose",
-	Shows:    "713050 Peer Terminate, 113019 User Requested; captures: a delete and no new attempt",
+	Shows:    "713050 Peer Terminate, 113019 User Requested; a client's PEER_DELETE-IKE_DELETE_UNSPECIFIED; captures: a delete and no new attempt",
 	Severity: report.Minor,
 	Prefer: []string{"sa-idle-timeout", "keepalive-mismatch", "lifetime-mismatch", "flows-lost-on-rekey", "user-auth-backend", "crypto-acl-mismatch", "transform-set-mismatch", "pfs-mismatch", "tunnel-group-policy-conflict",
 		"aaa-timeout", "address-pool-exhausted", "pool-network-or-broadcast-address", "simultaneous-logins", "transaction-mode-v2", "threat-detection-shun"},
@@ -256,8 +256,50 @@ var peerDeleted = Condition{
 					Next:        []report.Next{readAlso("the other side's log of that moment", "says who or what closed the tunnel")}})
 			}
 		}
+		for _, d := range t.Clients {
+			if m, ok := deletedByGateway(d); ok {
+				out = append(out, m)
+			}
+		}
 		return out
 	},
+}
+
+// deletedByGateway reads a client's log: the gateway's delete ended a connection that was up.
+// One that ends before it is up is a refusal, and the gateway's log has its reason.
+func deletedByGateway(d *facts.Device) (Match, bool) {
+	var was, gone []facts.Event
+	for _, ev := range d.Events {
+		switch {
+		case hasAny(ev.Text, "secure connection established", "connection is now established"):
+			was = append(was, ev)
+		case hasAny(ev.Text, "before first phase 2 sa is up"):
+			return Match{}, false
+		case hasAny(ev.Text, "peer_delete") && hasAny(ev.Text, "lifetime", "idle"): // the reason is given
+			return Match{}, false
+		case hasAny(ev.Text, "peer_delete-ike_delete"), len(was) > 0 && hasAny(ev.Text, "received a delete payload for ike sa"):
+			gone = append(gone, ev)
+		}
+	}
+	if len(gone) == 0 || len(saying(gone, "peer_delete-ike_delete")) == 0 {
+		return Match{}, false
+	}
+	clues := []Clue{For(2.6, "the gateway's delete ended the connection, without a reason", at(gone...)...)}
+	if len(was) > 0 {
+		clues = append(clues, For(1.4, "the connection was up until then", at(was[len(was)-1:]...)...))
+	}
+	m := Match{Key: "client", Wide: true, Clues: clues, Title: "The gateway closed the client's connection",
+		Explanation: "The gateway sent a delete for the IKE SA (PEER_DELETE-IKE_DELETE_UNSPECIFIED), and the client did as it was told. A delete says no reason: somebody logged the session off, or the gateway was reloaded or changed.",
+		Actions:     []report.Action{harmless("nothing to repair at the client; dial in again")},
+		Next:        []report.Next{readAlso("the gateway's log of that moment (113019)", "says who or what closed the session: a timeout, an administrator, a lost contact")}}
+	for _, ev := range slices.Concat(gone, d.Events) {
+		if ev.Peer.IsValid() {
+			m.Peer = ev.Peer
+			m.Title = "The gateway " + ev.Peer.String() + " closed the client's connection"
+			break
+		}
+	}
+	return m, true
 }
 
 // anyTraffic: some tunnel of the bundle's devices encrypts and decrypts.

@@ -114,7 +114,7 @@ var udp500Text = Condition{
 	Cause:      "UDP 500 does not arrive",
 	Shows:      "captures: the first message repeats and never arrives; initiator MM_WAIT_MSG2 or AG_INIT_EXCH with nothing at the responder; 713157, 713136; a list that denies UDP 500",
 	Severity:   report.Critical,
-	Prefer:     []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change"},
+	Prefer:     []string{"exchange-mode-mismatch", "isakmp-disabled", "isakmp-port-in-use", "ike-version-mismatch", "responder-silent", "peer-deleted-sa", "nat-pool-address-change", "threat-detection-shun"},
 	Reference:  "Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions; Meraki: no ISAKMP from the client",
 	Negotiates: true,
 	Look: func(t *Tunnel) []Match {

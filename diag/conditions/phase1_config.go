@@ -103,6 +103,9 @@ var peerAddressMismatch = Condition{
 							gap := fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own)
 							set, gaps = append(set, o.Peer.String()), append(gaps, gap)
 							clues = append(clues, For(4, gap, place2(m, "peer")))
+							if x := t.otherHeadend(o.Peer); len(x) > 0 {
+								clues = append(clues, Against(3.5, "people know that address as another headend", x...))
+							}
 							for _, k := range c.Keys {
 								if k.Peer.IsSingleIP() && k.Peer.Addr() == o.Peer {
 									clues = append(clues, For(0.4, "the key is filed under that address too", k.Place))
@@ -160,6 +163,17 @@ func (e *End) meantFor(t *Tunnel) (m facts.MapEntry, wrong netip.Addr, ok bool) 
 		}
 	}
 	return m, wrong, false
+}
+
+// backupWords name a second headend.
+var backupWords = []string{"second headend", "second gateway", "second hub", "backup", "standby", "fail over", "failover", "spare", "redundan", "zweite", "ersatz", "secours", "deuxième", "respaldo", "segundo", "segunda", "secondario", "reserve"}
+
+// otherHeadend returns where people name an address in words about several headends.
+func (t *Tunnel) otherHeadend(a netip.Addr) []facts.Place {
+	if len(t.said(backupWords...)) == 0 {
+		return nil
+	}
+	return t.said(a.String())
 }
 
 // owned: a device of the bundle has this address, so naming it is no mistake.

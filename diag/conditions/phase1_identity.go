@@ -162,15 +162,12 @@ func (e *End) speaks() (v1, v2, known bool, where []facts.Place) {
 			v1 = v1 || len(m.Transforms) > 0
 			v2 = v2 || len(m.Proposals) > 0
 		}
-		switch {
-		case len(m.Proposals) > 0 && len(m.Transforms) == 0:
-			where = append(where, place2(m, "transform"))
-		default:
-			where = append(where, place2(m, "transform"))
-		}
-		if p, ok := m.Places["profile"]; ok {
+		if p, ok := m.Places["profile"]; ok && profile2 {
 			where = append(where, p)
-		} else if k := e.keysFor(); e.isIOS() && len(k) > 0 {
+			continue
+		}
+		where = append(where, place2(m, "transform"))
+		if k := e.keysFor(); e.isIOS() && len(k) > 0 {
 			where = append(where, k[0].Place)
 		}
 	}

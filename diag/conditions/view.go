@@ -187,7 +187,8 @@ func StateOf(sas []facts.IKESA) (facts.IKESA, bool) {
 // IsUp tells whether an IKE SA is established.
 func IsUp(sa facts.IKESA) bool {
 	switch s := strings.ToUpper(sa.State); s {
-	case "MM_ACTIVE", "AM_ACTIVE", "QM_IDLE", "READY", "UP-ACTIVE", "ACTIVE":
+	case "MM_ACTIVE", "AM_ACTIVE", "QM_IDLE", "READY", "UP-ACTIVE", "ACTIVE",
+		"MM_ACTIVE_REKEY", "AM_ACTIVE_REKEY", "MM_REKEY_DONE_H2", "AM_REKEY_DONE_H2": // being made anew, the old one in use
 		return !sa.Deleted
 	}
 	return false

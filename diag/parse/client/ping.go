@@ -165,7 +165,8 @@ func (p *parser) pingHead(l facts.Line, t string) bool {
 	return true
 }
 
-// pingBare opens a ping whose head was left out: an answer, or none, right below the command.
+// pingBare opens a ping whose head was left out: an answer, or none, or the summary alone right
+// below the command.
 func (p *parser) pingBare(l facts.Line, t string) bool {
 	asked := p.asked
 	if !asked.Target.IsValid() || strings.ContainsAny(t, ">$#") {
@@ -174,12 +175,13 @@ func (p *parser) pingBare(l facts.Line, t string) bool {
 	low := strings.ToLower(t)
 	reply := strings.Contains(low, "ttl=") && len(syslog.Addrs(t)) > 0
 	lost := strings.HasSuffix(t, ".") && len(t) < 80 && (strings.Contains(low, "time") || strings.Contains(low, "zeit") || strings.Contains(low, "délai") || strings.Contains(low, "agotado") || strings.Contains(low, "unreachable") || strings.Contains(low, "frag"))
-	if !reply && !lost {
+	sum := strings.Contains(low, "packets transmitted") && strings.Contains(t, "%")
+	if !reply && !lost && !sum && !(strings.Count(t, "=") >= 3 && strings.Contains(t, "%")) {
 		return false
 	}
 	p.endPing(true)
 	asked.Place = facts.Place{Source: p.source, Line: l.N, Text: strings.TrimSpace(l.Text)}
-	p.ping = ping{open: true, bare: true, fact: asked, unix: strings.Contains(low, "bytes from")}
+	p.ping = ping{open: true, bare: true, fact: asked, unix: sum || strings.Contains(low, "bytes from")}
 	p.has = false
 	return p.pingLine(l)
 }

@@ -612,6 +612,7 @@ func (c *configParser) mapLine(w string, f []string, rest string, no bool, place
 		case "isakmp-profile", "ikev2-profile":
 			if len(v) > 0 {
 				e.Profile = v[0]
+				e.Places["profile"] = place
 			}
 		case "reverse-route":
 			e.Reverse = true
