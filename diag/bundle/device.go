@@ -390,7 +390,7 @@ func note(dev *facts.Device, l facts.Line, source string, least int) {
 			n++
 		}
 	}
-	if (n < least || 2*n < len(words)) && !printedIKE(words) {
+	if (n < least || 2*n < len(words)) && !printedIKE(words) && !analysedTCP(words) && !measured(words) {
 		return
 	}
 	text := strings.Join(words, " ")
@@ -406,6 +406,18 @@ func printedIKE(words []string) bool {
 	}
 	to := strings.TrimSuffix(words[i+1], ":")
 	return strings.Count(to, ".") == 4 && (strings.HasSuffix(to, ".500") || strings.HasSuffix(to, ".4500"))
+}
+
+// analysedTCP tells whether a line is a TCP packet with a remark of Wireshark's analysis:
+// "[TCP Dup ACK 8122#1]", "[TCP Previous segment not captured]", "[TCP Retransmission]".
+func analysedTCP(words []string) bool {
+	i := slices.Index(words, "[TCP")
+	return i >= 0 && i+1 < len(words) && slices.Contains([]string{"Dup", "Previous", "Retransmission]", "Fast", "Spurious", "Out-Of-Order]", "ACKed"}, words[i+1])
+}
+
+// measured tells whether a line is an interval of iperf: "[  4]  0.0- 5.0 sec  23.1 MBytes  38.8 Mbits/sec".
+func measured(words []string) bool {
+	return len(words) >= 6 && slices.Contains(words, "sec") && slices.ContainsFunc(words, func(w string) bool { return strings.HasSuffix(w, "bits/sec") })
 }
 
 // sentences keeps what people wrote behind an answer, and comments within it. Devices end

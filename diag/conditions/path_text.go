@@ -13,7 +13,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText, shapedText}
 }
 
 // denied returns log lines that drop the given UDP port or IP protocol between the two ends of
@@ -72,10 +72,36 @@ func endsWith(s, suffix string) bool {
 
 // aclDrops walks the access list on the interface that faces the peer and says whether it
 // drops this traffic from the peer, and which line does (the list itself for the implicit deny).
-// Only on IOS does an interface list see traffic to the router itself.
+// An interface list sees traffic to the box itself on IOS only; on an ASA a list that is bound
+// as control-plane does, and what it does not name passes.
 func (e *End) aclDrops(proto, port, number string) (facts.Place, bool) {
 	c := e.Config()
-	if c == nil || !e.isIOS() || !e.Peer.IsValid() {
+	if c == nil || !e.Peer.IsValid() {
+		return facts.Place{}, false
+	}
+	matches := func(a facts.ACE) bool {
+		if a.Inactive || !(a.Proto == "ip" || a.Proto == proto || a.Proto == number) || !covers(a.Src, a.SrcAny, e.Peer) {
+			return false
+		}
+		if !strings.HasPrefix(a.DstName, "interface ") && !covers(a.Dst, a.DstAny, e.Own) {
+			return false
+		}
+		return proto != "udp" || (a.DstPort == "" || slices.Contains(portNames[port], a.DstPort)) && (a.SrcPort == "" || slices.Contains(portNames[port], a.SrcPort))
+	}
+	if !e.isIOS() {
+		for _, s := range c.Settings {
+			f := strings.Fields(s.Value)
+			if s.Key != "access-group" || s.No || len(f) < 5 || f[4] != "control-plane" || !anyFits(f[3], e.boundTo()) {
+				continue
+			}
+			if acl := c.ACL(f[0]); acl != nil {
+				for _, a := range acl.Entries {
+					if matches(a) {
+						return a.Place, !a.Permit
+					}
+				}
+			}
+		}
 		return facts.Place{}, false
 	}
 	for _, i := range c.Interfaces {
@@ -87,13 +113,9 @@ func (e *End) aclDrops(proto, port, number string) (facts.Place, bool) {
 			continue
 		}
 		for _, a := range acl.Entries {
-			if a.Inactive || !(a.Proto == "ip" || a.Proto == proto || a.Proto == number) || !covers(a.Src, a.SrcAny, e.Peer) || !covers(a.Dst, a.DstAny, e.Own) {
-				continue
+			if matches(a) {
+				return a.Place, !a.Permit
 			}
-			if proto == "udp" && (a.DstPort != "" && !slices.Contains(portNames[port], a.DstPort) || a.SrcPort != "" && !slices.Contains(portNames[port], a.SrcPort)) {
-				continue
-			}
-			return a.Place, !a.Permit
 		}
 		return acl.Place, true
 	}
@@ -119,6 +141,7 @@ var udp500Text = Condition{
 	Negotiates: true,
 	Look: func(t *Tunnel) []Match {
 		var clues []Clue
+		var own []report.Action // where a list of one end is the filter
 		for _, e := range t.Ends {
 			waiting := e.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AG_NO_STATE", "AM_WAIT_MSG2")
 			if len(waiting) > 0 {
@@ -167,7 +190,8 @@ var udp500Text = Condition{
 				clues = append(clues, Against(3, "IKE_SA_INIT passed on UDP 500: the exchange had moved to 4500", at(on4500...)...))
 			}
 			if p, drop := e.aclDrops("udp", "500", "17"); drop && len(e.IKE()) == 0 || drop && len(waiting) > 0 {
-				clues = append(clues, For(3.6, "the inbound list on the outside interface does not permit UDP 500 from the peer", p))
+				own = append(own, advise(e, nil, "permit UDP 500, UDP 4500 and esp from "+e.PeerLabel()+" in that list, above the line that denies it"))
+				clues = append(clues, For(3.6, "the list on the outside interface does not let UDP 500 from the peer in", p))
 			}
 			if x := saying(evs, "no_proposal_chosen", "sa proposals found unacceptable", "not acceptable", "no matching policy", "with no offers accepted"); len(x) > 0 {
 				clues = append(clues, Against(4, "the other end answers with a refusal", at(x...)...))
@@ -190,7 +214,7 @@ var udp500Text = Condition{
 		}
 		return []Match{{Clues: clues, Title: "UDP 500 does not get through between " + t.between(),
 			Explanation: "The first IKE message is sent again and again and nothing comes back. Either it does not arrive (a filter or the ISP on the way drops UDP 500), or the peer's address is wrong. Without the other end's capture a silent peer looks the same.",
-			Actions:     []report.Action{hand("permit UDP 500 both ways on every hop between "+t.between(), "check that the initiator targets the right public address (the virtual one of a warm spare)", "check upstream port forwarding when the gateway is behind NAT")},
+			Actions:     append(own, hand("permit UDP 500 both ways on every hop between "+t.between(), "check that the initiator targets the right public address (the virtual one of a warm spare)", "check upstream port forwarding when the gateway is behind NAT")),
 			Next:        []report.Next{bothEnds("separates udp-500-blocked (does not arrive) from udp-500-return-blocked (the answer is lost) and responder-silent")}}}
 	},
 }
@@ -210,6 +234,20 @@ var udp500ReturnText = Condition{
 				if o := t.Other(e); o != nil {
 					if y := o.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AM_WAIT_MSG2"); len(y) > 0 {
 						clues = append(clues, For(2.6, o.Label()+" has not got the answer", placesOf(y)...))
+					}
+				}
+			}
+			// IOS names the state by what it sent: (R) MM_SA_SETUP has answered the first message.
+			if x := e.answeredFirst(); len(x) > 0 {
+				clues = append(clues, For(2.2, e.Label()+" answered the first message and gets no further", x...))
+				if y := saying(e.Events(), "phase 1 packet is a duplicate of a previous packet"); len(y) > 0 {
+					clues = append(clues, For(1.4, "the peer repeats its first message: it did not get the answer", at(y...)...))
+				}
+				if o := t.Other(e); o != nil {
+					if y := o.inState("MM_WAIT_MSG2", "MM_NO_STATE", "AG_INIT_EXCH", "AM_WAIT_MSG2"); len(y) > 0 && len(saying(o.Events(), "received packet from")) == 0 {
+						clues = append(clues, For(2.2, o.Label()+" has not got the answer", placesOf(y)...))
+					} else if y := saying(o.Events(), "(i) mm_no_state", "(i) ag_init_exch"); len(y) > 0 && len(saying(o.Events(), "received packet from")) == 0 {
+						clues = append(clues, For(2.2, o.Label()+" has not got the answer", at(y...)...))
 					}
 				}
 			}
@@ -235,6 +273,11 @@ var udp500ReturnText = Condition{
 		if len(clues) == 0 {
 			return nil
 		}
+		for _, e := range t.Ends {
+			if x := saying(e.Events(), "had problems decrypting", "failed its sanity check", "hash payload cannot be verified"); len(x) > 0 {
+				clues = append(clues, Against(3, "the peer went on with the answer", at(x...)...))
+			}
+		}
 		if up := t.phase1Up(); len(up) > 0 {
 			clues = append(clues, Against(5, "phase 1 is up", up...))
 		}
@@ -243,6 +286,24 @@ var udp500ReturnText = Condition{
 			Actions:     []report.Action{hand("permit UDP 500 from the responder to the initiator", "check a stateful firewall or NAT in front of the initiator")},
 			Next:        []report.Next{bothEnds("shows whether the answers leave and do not arrive")}}}
 	},
+}
+
+// answeredFirst returns where an IOS router shows that it answered a peer's first message and
+// still waits for the second: its state as responder, or the debug of its answers.
+func (e *End) answeredFirst() []facts.Place {
+	if x := saying(e.Events(), "(r) mm_sa_setup", "(r) ag_init_exch"); len(x) > 0 {
+		if len(saying(e.Events(), "(r) mm_key_exch", "(r) qm_idle", "authentication status: authenticated")) > 0 {
+			return nil // it went on
+		}
+		return at(x...)
+	}
+	var out []facts.Place
+	for _, sa := range e.inState("MM_SA_SETUP") {
+		if sa.Role == "responder" && !sa.Deleted {
+			out = append(out, saPlace(sa))
+		}
+	}
+	return out
 }
 
 var udp4500Text = Condition{
@@ -345,6 +406,23 @@ var fragmentsText = Condition{
 		if len(clues) > 0 {
 			explain = "The headend is one message further than the client: its last message, the large one, did not arrive. "
 		}
+		for _, e := range t.Ends {
+			got, rest := e.fragments(false), e.fragmentsRest(false)
+			if (len(got) > 0) == (len(rest) > 0) {
+				continue
+			}
+			which, w := "the first fragments of its messages and not the rest", 3.0
+			if len(rest) > 0 {
+				which = "only the rest of its fragmented messages, not the first fragments"
+			}
+			where := append(slices.Clone(got), rest...)
+			if o := t.Other(e); o != nil && len(o.fragments(true)) > 0 && len(o.fragmentsRest(true)) > 0 {
+				w = 4.2
+				where = append(where, o.fragments(true)...)
+			}
+			explain = "A large message leaves as IP fragments and not all of them arrive, while whole packets pass. "
+			clues = append(clues, For(w, "of "+e.PeerLabel()+" "+e.Label()+" gets "+which, where...))
+		}
 		for _, s := range t.sweeps() {
 			if !s.told && !s.df && s.fragments > 1472 {
 				explain = "Pings that go as one packet pass and those that leave as fragments are lost. "
@@ -403,6 +481,28 @@ var fragmentsText = Condition{
 				advise(nil, nil, "smaller messages meanwhile: IKE fragmentation at both ends, a shorter banner or split-tunnel list, a shorter certificate chain")},
 			Next: []report.Next{bothEnds("names the fragments that left and did not arrive")}}}
 	},
+}
+
+// fragments returns where a capture on the device printed first fragments of IP packets to the
+// peer (sent), or from it; fragmentsRest those of the later ones.
+func (e *End) fragments(sent bool) []facts.Place     { return e.pieces(sent, " first") }
+func (e *End) fragmentsRest(sent bool) []facts.Place { return e.pieces(sent, " rest") }
+
+func (e *End) pieces(sent bool, which string) []facts.Place {
+	var out []facts.Place
+	for _, c := range e.Device.Counters {
+		if c.Group != "capture-fragment" || !strings.HasSuffix(c.Name, which) {
+			continue
+		}
+		src, dst, _ := strings.Cut(strings.TrimSuffix(c.Name, which), " > ")
+		if sent {
+			src = dst
+		}
+		if a, err := netip.ParseAddr(src); err == nil && e.Mine(a) {
+			out = append(out, c.Place)
+		}
+	}
+	return out
 }
 
 // lastNumber reads the last decimal number of a text, 0 when there is none.

@@ -69,6 +69,46 @@ func (s *site) dialled() netip.Addr {
 	return netip.Addr{}
 }
 
+// lostLater returns the lines of client logs in which a client that was connected loses its
+// peer, and whether that connection was IPsec over TCP.
+func lostLater(log []facts.Event) (lost []facts.Event, overTCP bool) {
+	tcp, connected := false, false
+	for _, ev := range log {
+		switch {
+		case hasAny(ev.Text, "attempt connection with server"):
+			tcp, connected = false, false
+		case hasAny(ev.Text, "tcp connection established"):
+			tcp = true
+		case hasAny(ev.Text, "secure connection established", "established phase 1 sa"):
+			connected = true
+		case connected && (ev.ID == "Reason 412" || hasAny(ev.Text, "peer_not_responding", "tcp connection reset", "connection to the peer was lost")):
+			lost = append(lost, ev)
+			overTCP = overTCP || tcp
+		}
+	}
+	return lost, overTCP
+}
+
+// unanswered returns Wireshark's remarks of duplicate ACKs in a pasted list of packets, three at
+// least, when no segment of it was sent again.
+func (s *site) unanswered() []facts.Place {
+	var dup []facts.Place
+	for _, d := range s.set.Devices {
+		for _, n := range d.Notes {
+			switch {
+			case strings.Contains(n.Lower, "[tcp retransmission]"), strings.Contains(n.Lower, "[tcp fast retransmission]"), strings.Contains(n.Lower, "[tcp spurious"):
+				return nil
+			case strings.Contains(n.Lower, "[tcp dup ack"):
+				dup = append(dup, n.Place)
+			}
+		}
+	}
+	if len(dup) < 3 {
+		return nil
+	}
+	return dup
+}
+
 var clientPortsBlocked = Condition{
 	ID:        "client-ports-blocked",
 	Cause:     "the client's network blocks ESP and UDP",
@@ -80,6 +120,10 @@ var clientPortsBlocked = Condition{
 		failed := s.reason("412")
 		failed = append(failed, s.reason("414")...)
 		failed = append(failed, saying(s.client, "isakmp oak ag (retransmission)", "peer_not_responding")...)
+		later, _ := lostLater(s.client)
+		failed = slices.DeleteFunc(failed, func(ev facts.Event) bool {
+			return slices.ContainsFunc(later, func(l facts.Event) bool { return l.Place == ev.Place }) // it had connected
+		})
 		site, tcp := s.said.of(oneSite), s.said.of(overTCP)
 		up := saying(s.client, "tcp connection established")
 		if len(site) == 0 && len(tcp)+len(up) == 0 {
@@ -533,7 +577,12 @@ var ctcpStateful = Condition{
 		if len(inUse)+len(used) > 0 && len(broke) > 0 {
 			clues = append(clues, For(2.8, "the client connects over TCP and is lost after a time", slices.Concat(broke, inUse, used)...))
 		}
-		if x := s.said.of(dupAcks); len(x) > 0 {
+		if x, tcp := lostLater(s.client); len(x) > 0 && tcp && len(broke) == 0 {
+			clues = append(clues, For(2.2, "the client was connected over TCP and lost its peer", slices.Concat(at(x...), used)...))
+		}
+		if x := s.unanswered(); len(x) > 0 && len(inUse)+len(used) > 0 {
+			clues = append(clues, For(2.8, "three and more duplicate ACKs ask for a segment, and it is not sent again", x...))
+		} else if x := s.said.of(dupAcks); len(x) > 0 {
 			clues = append(clues, For(2.4, "a capture is described: duplicate ACKs, and the segment is not sent again", x...))
 		}
 		if len(inUse)+len(used) > 0 && len(s.said.of(hanging)) > 0 {

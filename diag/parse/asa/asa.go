@@ -19,7 +19,8 @@
 // "NAME line"; failover: on, this-host, other-host; aaa-server: "GROUP ADDRESS timeouts", "... status";
 // asp-classify: "domain src dst" with cs_id in the text; vpn-context: "PEER ENCR|DECR"; logging: queue
 // (Limit: its length), discarded; capture: a capture's name (bytes), "NAME packets";
-// capture-flow: "SRC.PORT > DST.PORT PROTO" with the packets that a capture printed; cpu: 5s, 1m, 5m;
+// capture-flow: "SRC.PORT > DST.PORT PROTO" with the packets that a capture printed; capture-fragment:
+// "SRC > DST first|rest" with its IP fragments; cpu: 5s, 1m, 5m;
 // vpn-sessiondb: the summary's rows.
 package asa
 

@@ -305,6 +305,14 @@ func (p *reader) natRules() {
 	}
 }
 
+// addressOnly takes a port behind a dot off.
+func addressOnly(s string) string {
+	if strings.Count(s, ".") == 4 {
+		return s[:strings.LastIndexByte(s, '.')]
+	}
+	return s
+}
+
 // origins reads "10.1.1.0/24, Translated: 10.1.1.0/24"; what cannot be read stays as it was.
 func origins(s string, origin, translated []netip.Prefix) (a, b []netip.Prefix) {
 	from, to, _ := strings.Cut(s, "Translated:")
@@ -520,10 +528,13 @@ func (p *reader) logging() {
 func (p *reader) capture() {
 	type flow struct{ src, dst, proto string }
 	flows, first := map[flow]int64{}, map[flow]facts.Line{}
-	var order []flow
+	var order, pieces []flow
 	defer func() {
 		for _, k := range order {
 			p.counter("capture-flow", k.src+" > "+k.dst+" "+k.proto, flows[k], facts.NotShown, first[k].Text, first[k])
+		}
+		for _, k := range pieces {
+			p.counter("capture-fragment", k.src+" > "+k.dst+" "+k.proto, flows[k], facts.NotShown, first[k].Text, first[k])
 		}
 	}()
 	name := ""
@@ -553,6 +564,19 @@ func (p *reader) capture() {
 						first[k] = l
 					}
 					flows[k]++
+					// 198.51.100.7 > 192.0.2.1:  ip-proto-17, length 548 (frag 3321:548@1480), a "+" behind all but the last
+					if _, frag, ok := strings.Cut(t, "(frag "); ok {
+						which := "rest"
+						if strings.HasSuffix(strings.TrimRight(frag, "+)"), "@0") {
+							which = "first"
+						}
+						k = flow{addressOnly(k.src), addressOnly(k.dst), which}
+						if _, ok := flows[k]; !ok && len(flows) < maxRows {
+							pieces = append(pieces, k)
+							first[k] = l
+						}
+						flows[k]++
+					}
 					break
 				}
 			}
