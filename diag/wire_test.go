@@ -186,3 +186,22 @@ func TestSomeOfSeveralPeers(t *testing.T) {
 		})
 	}
 }
+
+// An IKE_AUTH answer that is lost on the way leaves the tunnel in negotiation, though one end
+// believes that it stands.
+func TestLostAnswerNegotiates(t *testing.T) {
+	dir := t.TempDir()
+	for _, end := range []string{"hq", "spoke"} {
+		b, err := os.ReadFile(filepath.Join("testdata", "wire", "a04-ikev2-nat-4500-return-cut", end+".pcap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, end+".pcap"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ts := diagnose(t, dir).Report.Tunnels
+	if len(ts) != 1 || ts[0].State != report.Negotiating || ts[0].StoppedAt == nil || *ts[0].StoppedAt != "IKE_AUTH" {
+		t.Errorf("%+v", ts)
+	}
+}

@@ -15,7 +15,7 @@ func (t *Tunnel) OnWire() OnWire {
 	if s == nil {
 		return OnWire{}
 	}
-	o := OnWire{Up: s.up}
+	o := OnWire{Up: s.up && !s.answerLost()}
 	if s.a != nil {
 		o.Tried = true
 		o.Version, o.Exchange = s.a.Version(), s.a.Exchange()
@@ -24,4 +24,12 @@ func (t *Tunnel) OnWire() OnWire {
 		}
 	}
 	return o
+}
+
+// answerLost: the answer that would bring the tunnel up left and did not arrive, and no traffic of its
+// asker shows otherwise. One end believes that the tunnel stands; it does not.
+func (s *story) answerLost() bool {
+	t := s.stop.trade
+	return t != nil && t.Resp != nil && (t.Step == "IKE_AUTH" || t.Step == "QM") && t.Final == nil && s.esp[t.From].sent == 0 &&
+		(s.stop.kind == msgLost || s.stop.kind == unaccepted || s.stop.kind == pieceLost)
 }

@@ -83,18 +83,33 @@ func (s *story) firstRefused() (u *path.Unit, n facts.Notify, ok bool) {
 }
 
 // passerBy tells of a scanner on the Internet that is refused while the headend's tunnel with
-// somebody else works: its IKEv1 names no vendor, as every gateway and client does (NAT-T, DPD).
+// somebody else works: its IKEv1 names no vendor, as nearly every gateway and client does (NAT-T,
+// DPD). A gateway that names none wants its tunnel, and asks again and again.
 func (s *story) passerBy() bool {
 	v := s.w.Ends[s.res].View
 	if v == nil || s.at(s.ini) {
 		return false
 	}
+	var first, last time.Time
+	asked := 0
 	for _, a := range s.w.Attempts {
 		for _, n := range a.Negs {
 			if n.Version != 1 || len(n.VendorIDs) > 0 || !n.RoleKnown {
 				return false
 			}
 		}
+		for _, m := range a.Msgs {
+			if m.From != s.ini {
+				continue
+			}
+			if asked++; first.IsZero() {
+				first = m.At
+			}
+			last = m.At
+		}
+	}
+	if asked >= 4 && last.Sub(first) >= time.Minute {
+		return false
 	}
 	both := map[netip.Addr]int{} // by peer: 1 it sent, 2 it was sent to
 	for _, f := range v.Capture.ESP {

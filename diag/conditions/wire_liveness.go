@@ -74,12 +74,14 @@ func (s *story) falls() []fall {
 	return out
 }
 
-// midTraffic tells whether a direction fell silent in the midst of traffic, with nothing from
-// the other end after it. A NAT's mapping lives for some seconds at least, and that end's next
-// packet would make it anew: rather the end itself, or its line, went down.
+// midTraffic tells whether a direction fell silent in the midst of traffic that the other end had
+// begun, with nothing from there after it. A NAT's mapping lives for some seconds at least, and that
+// end's next packet would make it anew: rather the end itself, or its line, went down. An end that
+// only answers says nothing by its silence, and a router that refuses says where it broke.
 func (s *story) midTraffic(f fall) bool {
 	at := f.lost[0].at
-	var before time.Time
+	var before, asked time.Time
+	began := false
 	for _, p := range s.log() {
 		if p.arrived == 0 && p.from == f.from {
 			continue
@@ -87,11 +89,16 @@ func (s *story) midTraffic(f fall) bool {
 		switch {
 		case !p.at.Before(at):
 			return false
-		case p.from != f.from:
+		case p.from == f.from:
+			asked = p.at
+		default:
+			began = began || p.at.Sub(asked) > 100*time.Millisecond && !before.IsZero() && p.at.Sub(before) < 5*time.Second
 			before = p.at
 		}
 	}
-	return !before.IsZero() && at.Sub(before) < 2*time.Second
+	return began && at.Sub(before) < 2*time.Second && !slices.ContainsFunc(s.w.ICMP, func(e path.ICMP) bool {
+		return e.About == f.from && e.Type == 3 && e.Code != 4 && !e.At.Before(at)
+	})
 }
 
 // deleted finds a delete: informational messages of one end after which the session is over.

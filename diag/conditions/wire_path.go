@@ -474,6 +474,9 @@ func wireNothing(t *Tunnel) []Match {
 	if s == nil || len(s.w.Attempts) > 0 || len(s.w.Flows) > 0 || len(s.w.CTCP) > 0 {
 		return nil
 	}
+	if m := damagedIKE(s); m != nil {
+		return []Match{*m}
+	}
 	var ps []facts.Place
 	for _, v := range s.w.Views {
 		if v.Capture.Packets == 0 && slices.ContainsFunc(t.Set.Errors, func(e facts.Error) bool { return e.Source == v.Capture.Source }) {
@@ -513,6 +516,32 @@ func wireNothing(t *Tunnel) []Match {
 	return []Match{{Clues: cs, Title: "The capture has no IKE or ESP packet of this tunnel", Explanation: expl,
 		Actions: []report.Action{{Class: report.None, Commands: []string{}, Steps: []string{"check interface and filter of the capture: filter by the two addresses, not by ports", "send traffic for the tunnel while it runs"}, Effect: "none"}},
 		Next:    []report.Next{{Collect: "captures at both ends while traffic for the tunnel is sent", Because: "separates no-ike-from-initiator (nothing leaves) from udp-500-blocked (it leaves and does not arrive)", Playbook: "capture-both-ends"}}}}
+}
+
+// damagedIKE: what came on an IKE port has IKE's header and cannot be read beyond it. That is no
+// absence of IKE.
+func damagedIKE(s *story) *Match {
+	var ps []facts.Place
+	n := 0
+	for _, v := range s.w.Views {
+		for _, g := range v.Capture.Garbage {
+			if !g.IKE {
+				continue
+			}
+			n += g.Count
+			if len(ps) < 4 {
+				ps = append(ps, facts.Place{Source: v.Capture.Source, Packet: g.FirstPacket, Wire: true, Text: fmt.Sprintf("%v→%v IKE by version and exchange type, and damaged: %s; %s", g.Src, g.Dst, g.What, plural(g.Count, "packet", "packets"))})
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return &Match{Clues: []Clue{For(2.2, "IKE messages, none of which can be read", ps...)},
+		Title:       "The capture has IKE, all of it damaged",
+		Explanation: "Packets on the IKE port carry IKE's header, and what it says of the message is wrong: the length is not that of the datagram, or the payloads do not follow each other. Either the sender is broken or a test tool, or a device on the way rewrites the packets, or the capture was edited. None of it is a negotiation that could be followed.",
+		Actions:     []report.Action{{Class: report.None, Commands: []string{}, Steps: []string{"find out who sends them; capture at that end too and compare byte by byte"}, Effect: "none"}},
+		Next:        []report.Next{{Collect: "captures at both ends of the same time", Because: "shows whether the packets leave damaged or are damaged on the way", Playbook: "capture-both-ends"}}}
 }
 
 // gap is the longest time a healthy peer may stay silent between probes.

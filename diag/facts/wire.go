@@ -394,6 +394,7 @@ type CTCPSegment struct {
 type Garbage struct {
 	Src, Dst    netip.AddrPort
 	What        string // "STUN", "too short", "length field lies", "unknown version"
+	IKE         bool   // its header is one of IKE all the same: version and exchange type are right
 	Count       int
 	FirstPacket int
 	LastPacket  int

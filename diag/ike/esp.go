@@ -85,7 +85,7 @@ type second struct {
 func (f *follower) esp(p *ipPacket, e ends, b []byte, n int, via carrier) {
 	if len(b) < 8 {
 		if via == viaUDP {
-			f.junk(p, e, "too short")
+			f.junk(p, e, "too short", false)
 		} else {
 			f.other(p, "esp")
 		}

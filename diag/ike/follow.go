@@ -340,7 +340,7 @@ func (f *follower) udp(p *ipPacket) {
 	case udpKeepalive:
 		f.keepalive(p, e)
 	case udpJunk:
-		f.junk(p, e, what)
+		f.junk(p, e, what, false)
 	default:
 		f.other(p, "")
 	}
@@ -351,7 +351,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	h, ok := parseHeader(b)
 	if !ok {
 		if len(b) < 20 || n < headerLen {
-			f.junk(p, e, "too short")
+			f.junk(p, e, "too short", false)
 			return
 		}
 		// Snapped within the header: what is there is used.
@@ -361,7 +361,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 		h, _ = parseHeader(full[:])
 	}
 	if what := h.wrong(n); what != "" {
-		f.junk(p, e, what)
+		f.junk(p, e, what, h.damaged())
 		f.shun(h.init)
 		return
 	}
@@ -376,12 +376,12 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	if g == nil {
 		if d.malformed != "" && h.resp == 0 {
 			// A stranger's broken first message is no attempt of anybody to build a tunnel.
-			f.junk(p, e, d.malformed)
+			f.junk(p, e, d.malformed, true)
 			f.shun(h.init)
 			return
 		}
 		if f.broken[h.init] {
-			f.junk(p, e, "answers a broken message")
+			f.junk(p, e, "answers a broken message", true)
 			return
 		}
 		g = f.open(&h, e, transport)
@@ -634,7 +634,7 @@ func (f *follower) keepalive(p *ipPacket, e ends) {
 }
 
 // junk counts what stands on an IKE port and is nothing of IPsec.
-func (f *follower) junk(p *ipPacket, e ends, what string) {
+func (f *follower) junk(p *ipPacket, e ends, what string, ike bool) {
 	k := garbageKey{pairKey(e), what}
 	i, ok := f.garbage[k]
 	if !ok {
@@ -644,7 +644,7 @@ func (f *follower) junk(p *ipPacket, e ends, what string) {
 		i = len(f.c.Garbage)
 		f.garbage[k] = i
 		f.c.Garbage = append(f.c.Garbage, facts.Garbage{
-			Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport), What: what, FirstPacket: p.n,
+			Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport), What: what, IKE: ike, FirstPacket: p.n,
 		})
 	}
 	f.c.Garbage[i].Count++

@@ -56,6 +56,11 @@ func (h *header) wrong(n int) string {
 	return ""
 }
 
+// damaged tells whether a header that cannot be right is one of IKE all the same.
+func (h *header) damaged() bool {
+	return (h.major == 1 || h.major == 2) && h.minor == 0 && exchangeKnown(h.major, h.exchange)
+}
+
 // decoded is what the clear part of one message says. Its slices are reused.
 type decoded struct {
 	payloads  []facts.Payload
