@@ -107,3 +107,15 @@ func TestScannerOrGateway(t *testing.T) {
 		}
 	}
 }
+
+// ESP that is blocked one way, and a capture that ended early at the end it comes from: that end is
+// not dead.
+func TestBlockedIsNotDead(t *testing.T) {
+	taps := []tap{labTap("12a-esp-blocked-to-hq", "hq"), labTap("12a-esp-blocked-to-hq", "spoke")}
+	for _, to := range []float64{0.3, 0.6, 0.7, 0.8, 0.9} {
+		fs := judgeTaps(t, part("spoke", 0, to)(taps), "").Findings
+		if len(fs) != 1 || fs[0].ID != "esp-blocked" {
+			t.Errorf("up to %.1f: %v", to, fs)
+		}
+	}
+}

@@ -372,6 +372,11 @@ func (s *story) deadBoth() *Match {
 		if o.IsZero() || o.After(f.lost[0].at) {
 			continue
 		}
+		// None of what it sent last arrived: then nothing coming from it says nothing of it, and its
+		// capture may just have ended.
+		if !slices.ContainsFunc(s.log(), func(p wpkt) bool { return p.from != f.from && p.at.After(o.Add(-gap)) && p.arrived != 0 }) {
+			continue
+		}
 		return &Match{Clues: []Clue{For(3.2, fmt.Sprintf("%d packets of %s did not arrive, and %s sends nothing since %s", len(f.lost), s.name(f.from), s.name(1-f.from), o.UTC().Format("15:04:05")), placesOfPkts(f.lost, 6, "did not arrive")...)},
 			Title:       fmt.Sprintf("%s or its line is down since %s UTC", s.name(1-f.from), o.UTC().Format("2006-01-02 15:04:05")),
 			Explanation: "One end goes on sending and probing; its packets do not arrive, and the other end sends nothing either.",
