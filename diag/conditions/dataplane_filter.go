@@ -108,6 +108,38 @@ func admits(l *facts.ACL, from network) int {
 	return -1
 }
 
+// wrongWay returns the first line of a vpn-filter that permits the pair's packets with the local
+// network as source, when no other line permits the same the right way round.
+func wrongWay(l *facts.ACL, n network) (facts.ACE, bool) {
+	inside := func(a facts.ACE, p network) bool {
+		return a.Permit && !a.Inactive && !a.SrcAny && !a.DstAny && slices.ContainsFunc(pairsOf(a), func(o network) bool { return covered(o, []network{p}) })
+	}
+	for _, a := range l.Entries {
+		if !inside(a, n) {
+			continue
+		}
+		if !slices.ContainsFunc(l.Entries, func(b facts.ACE) bool {
+			return b.Permit && !b.Inactive && (b.Proto == a.Proto || b.Proto == "ip") && (b.DstPort == "" && b.SrcPort == "" || b.DstPort == a.DstPort && b.SrcPort == a.SrcPort || b.DstPort == a.SrcPort && b.SrcPort == a.DstPort) &&
+				slices.ContainsFunc(pairsOf(b), func(o network) bool { return o.src.Overlaps(n.dst) && o.dst.Overlaps(n.src) })
+		}) {
+			return a, true
+		}
+	}
+	return facts.ACE{}, false
+}
+
+// missed returns where people say that an address of this pair of networks is not reached.
+func (t *Tunnel) missed(n network) []facts.Place {
+	var out []facts.Place
+	addrs, where := t.everything().said.addresses()
+	for i, a := range addrs {
+		if (n.src.Contains(a) || n.dst.Contains(a)) && !slices.Contains(out, where[i]) {
+			out = append(out, where[i])
+		}
+	}
+	return out
+}
+
 // letsIn tells whether an interface list was written for the packets of a pair: by ip, or by
 // entries that name the source. What it lets in from everybody (web servers, ICMP answers)
 // was not meant for the tunnel.
@@ -283,6 +315,7 @@ var vpnFilter = Condition{
 			m := Match{Key: e.Label()}
 			policy, list, turn := "", "", false
 			var missing network
+			var missed []facts.Place
 			for _, g := range e.groups() {
 				if c == nil {
 					break
@@ -304,6 +337,15 @@ var vpnFilter = Condition{
 					policy, list = owner, a.Value
 				}
 				for _, n := range e.filtered(g) {
+					if line, ok := wrongWay(l, n); ok && admits(l, n.turned()) == 0 {
+						// Part of the list is right: it takes somebody who misses the flow.
+						turn, missing = true, n
+						m.Clues = append(m.Clues, For(2.2, fmt.Sprintf("this line of %s is written the other way round: it must name the remote side (%s) as source", list, n.dst), line.Place, a.Place))
+						if missed = t.missed(n); len(missed) > 0 {
+							m.Clues = append(m.Clues, For(1.8, "people miss a flow of this tunnel", missed...))
+						}
+						break
+					}
 					switch admits(l, n.turned()) {
 					case -1:
 						policy, list, missing = owner, a.Value, n
@@ -364,7 +406,7 @@ var vpnFilter = Condition{
 			}
 			if f := e.counters(); f.ok && f.decaps > 0 && f.encaps == 0 {
 				m.Clues = append(m.Clues, For(1, "packets are decrypted and get no further", f.place("decaps"), f.place("encaps")))
-			} else if f.ok && f.decaps > 0 && f.encaps > 0 && len(denied) == 0 {
+			} else if f.ok && f.decaps > 0 && f.encaps > 0 && len(denied)+len(missed) == 0 {
 				m.Clues = append(m.Clues, Against(2, "the tunnel carries traffic both ways", f.place("encaps")))
 			}
 			if policy == "" {

@@ -172,6 +172,11 @@ var udp500Text = Condition{
 					on500 = append(on500, ev)
 				}
 			}
+			if o := t.Other(e); o != nil && len(saying(evs, "maximum number of retransmissions", "failed sa init exchange")) > 0 {
+				if x := saying(o.Events(), "ike_sa_init exchange response"); len(x) > 0 {
+					clues = append(clues, Against(3, o.Label()+" got the first message and answered it", at(x...)...))
+				}
+			}
 			if o := t.Other(e); o != nil && len(on500) > 0 && len(o.IKE()) > 0 {
 				clues = append(clues, Against(3, o.Label()+" got the first message", placesOf(o.IKE())...))
 			}
@@ -253,6 +258,18 @@ var udp500ReturnText = Condition{
 			}
 			if x := saying(withID(e.Events(), "713136"), "msg3"); len(x) > 0 {
 				clues = append(clues, For(1.6, "the negotiation timed out at message 3", at(x...)...))
+			}
+			// IKEv2 debug of IOS XE: the same request comes again and is answered again.
+			evs := e.Events()
+			if x := saying(evs, "ike_sa_init exchange response"); len(x) > 0 && len(saying(evs, "ike_auth exchange", "sending no proposal", "invalid_ke", "invalid ke", "authentication data")) == 0 {
+				if in := saying(evs, "received packet [from"); len(in) > 1 {
+					clues = append(clues, For(2.4, e.Label()+" answered IKE_SA_INIT and gets the same request again", append(at(in...), at(x...)...)...))
+					if o := t.Other(e); o != nil {
+						if y := saying(o.Events(), "maximum number of retransmissions", "retransmitting packet"); len(y) > 0 && len(saying(o.Events(), "received packet [from")) == 0 {
+							clues = append(clues, For(2.6, o.Label()+" gets no answer on UDP 500", at(y...)...))
+						}
+					}
+				}
 			}
 			for _, sa := range e.IKE() {
 				if sa.Version != 2 || IsUp(sa) || sa.Role != "responder" || sa.RemotePort == 4500 {

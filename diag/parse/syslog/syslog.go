@@ -486,6 +486,8 @@ func debugLine(b string) bool {
 			// Alone, or with columns behind it, it is a heading of show vpn-sessiondb detail.
 			r := strings.TrimLeft(b[6:], " ")
 			return r != "" && !strings.HasPrefix(r, "Tunnel ID")
+		case strings.HasPrefix(b, "IKEv2 "): // IOS XE: the line of a message, "IKEv2 IKE_SA_INIT Exchange REQUEST"
+			return strings.Contains(b, " Exchange RE")
 		case strings.HasPrefix(b, "IPSEC("), strings.HasPrefix(b, "IPSec("), strings.HasPrefix(b, "IPSEC:"), strings.HasPrefix(b, "IPSEC-"):
 			return true
 		case strings.HasPrefix(b, "ICMP: dst"), strings.HasPrefix(b, "ICMP: time"), strings.HasPrefix(b, "IPSec: "):
