@@ -715,7 +715,7 @@ func wireShaped(s *story) *Match {
 			for k > 0 && loss(k-1, k) > 0.15 {
 				k--
 			}
-			if k < 3 || n-k < 4 {
+			if n-k < 4 || k < 3 && (k < 2 || n-k < 8) {
 				continue
 			}
 			early, late := loss(0, k), loss(k, n)

@@ -84,7 +84,8 @@ func (s *story) firstRefused() (u *path.Unit, n facts.Notify, ok bool) {
 
 // passerBy tells of a scanner on the Internet that is refused while the headend's tunnel with
 // somebody else works: its IKEv1 names no vendor, as nearly every gateway and client does (NAT-T,
-// DPD). A gateway that names none wants its tunnel, and asks again and again.
+// DPD), its IKEv2 announces nothing (NAT detection). A gateway that names none wants its tunnel, and
+// asks again and again.
 func (s *story) passerBy() bool {
 	v := s.w.Ends[s.res].View
 	if v == nil || s.at(s.ini) {
@@ -94,7 +95,7 @@ func (s *story) passerBy() bool {
 	asked := 0
 	for _, a := range s.w.Attempts {
 		for _, n := range a.Negs {
-			if n.Version != 1 || len(n.VendorIDs) > 0 || !n.RoleKnown {
+			if len(n.VendorIDs) > 0 || !n.RoleKnown || n.Version == 2 && slices.ContainsFunc(n.Messages, func(m facts.Message) bool { return m.FromInitiator && len(m.Notifies) > 0 }) {
 				return false
 			}
 		}
@@ -365,7 +366,7 @@ func wireIKEConditions() []Condition {
 			ID: "responder-silent", Severity: report.Critical, SymptomOf: []string{"isakmp-disabled", "isakmp-port-in-use", "peer-address-mismatch", "phase1-policy-mismatch", "ike-version-mismatch", "exchange-mode-mismatch", "connection-type-conflict", "threat-detection-shun", "low-memory"},
 			Reference: "S2: MX does not answer the client",
 			Look: wireLook(func(s *story) *Match {
-				if s.a == nil || s.up {
+				if s.a == nil || s.up || s.passerBy() {
 					return nil
 				}
 				st := s.stop

@@ -132,8 +132,11 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 		}
 		at := run[len(run)-1].Last().At
 		// Nothing of this session may follow, but answers within a moment.
-		over := true
+		over := !s.esp[e].last.After(at.Add(100 * time.Millisecond)) // who deletes an SA sends nothing on it
 		for _, m := range s.a.Msgs {
+			if m.From == e && !m.Response && m.At.After(at.Add(100*time.Millisecond)) && !infoMsg(m) {
+				over = false
+			}
 			if m.At.After(at.Add(700*time.Millisecond)) && !m.Response && m.Encrypted {
 				over = false
 			}
@@ -143,7 +146,7 @@ func (s *story) deleted() (end int, us []*path.Unit, ok bool) {
 				over = false
 			}
 		}
-		if !over || s.probesCross(e, run) || s.gaveUp(e, run[0].First().At) {
+		if !over || s.probesCross(e, run) || s.likeProbes(e, run) || s.gaveUp(e, run[0].First().At) {
 			continue
 		}
 		clear, dpd := false, false
@@ -203,6 +206,22 @@ func (s *story) probesCross(e int, run []*path.Unit) bool {
 		n++
 	}
 	return n == len(run) && !slices.ContainsFunc(run, func(u *path.Unit) bool { return u.First().Length != l })
+}
+
+// likeProbes: every message of the run has the length of the probes that both ends exchanged
+// before, and the other end sent one of that length in the same moment.
+func (s *story) likeProbes(e int, run []*path.Unit) bool {
+	l := run[0].First().Length
+	var before [2]int
+	for end := range 2 {
+		for _, u := range s.infos(end, s.upAt) {
+			if u.First().Length == l && u.First().At.Before(run[0].First().At.Add(-time.Second)) {
+				before[end]++
+			}
+		}
+	}
+	return s.n.Version == 1 && before[0] >= 2 && before[1] >= 2 &&
+		!slices.ContainsFunc(run, func(u *path.Unit) bool { return u.From != e || u.First().Length != l || !s.echoed(u) })
 }
 
 // daemonEnded: a tunnel was up, and from one moment on a host answers IKE with port unreachable and
@@ -455,8 +474,11 @@ func (s *story) renewals() []time.Time {
 
 // wireKeepalive: probes without an answer while other traffic passes.
 func wireKeepalive(s *story) *Match {
-	if s.a == nil || !s.up || s.n.Version != 1 {
+	if s.a == nil || !s.up {
 		return nil
+	}
+	if s.n.Version == 2 {
+		return s.livenessUnanswered()
 	}
 	for e := range 2 {
 		var open []*path.Unit
@@ -508,4 +530,49 @@ func wireKeepalive(s *story) *Match {
 			Next: s.next("shows whether the probe arrives there and is answered")}
 	}
 	return nil
+}
+
+// livenessUnanswered: the last informational request of an IKEv2 end repeats without an answer
+// while ESP of the peer arrives as before.
+func (s *story) livenessUnanswered() *Match {
+	for e := range 2 {
+		us := s.infos(e, s.upAt)
+		if len(us) == 0 {
+			continue
+		}
+		u := us[len(us)-1]
+		if len(u.Msgs) < 4 || u.Last().At.Sub(u.First().At) < gap || s.answered(u) {
+			continue
+		}
+		heard, only := 0, true
+		for _, p := range s.log() {
+			if p.from == e || p.arrived == 0 || !p.at.After(u.First().At.Add(500*time.Millisecond)) {
+				continue
+			}
+			if p.esp {
+				heard++
+			} else {
+				only = false
+			}
+		}
+		if heard < 4 || !only {
+			continue
+		}
+		return &Match{Clues: []Clue{For(4.2, fmt.Sprintf("%d copies of a probe of %s without an answer while %d packets of ESP of the peer arrive", len(u.Msgs), s.name(e), heard), s.sentPlaces(u, "no answer")...)},
+			Title:       fmt.Sprintf("%s does not answer the liveness probes of %s, ESP goes on", s.name(1-e), s.name(e)),
+			Explanation: fmt.Sprintf("%s asks whether its peer lives (IKEv2 INFORMATIONAL) and gets no answer, although ESP of the peer arrives all the time: a device between the ends drops the probes or their answers, or has closed IKE for this session. The tunnel will be torn down for nothing.", s.name(e)),
+			Actions:     []report.Action{s.mend(report.Advise, -1, nil, nil, []string{"look for a firewall between that ends the IKE session by a timer or by its inspection, and let UDP 500 and 4500 pass both ways", "a longer liveness interval only hides it"}, "probes are answered")},
+			Next:        s.next("shows whether the probe arrives there and is answered")}
+	}
+	return nil
+}
+
+// answered tells whether an IKEv2 request got its response, whole, at its sender.
+func (s *story) answered(u *path.Unit) bool {
+	for _, t := range s.trades {
+		if t.Req == u {
+			return t.Resp != nil && (t.Resp.Arrived > 0 || !s.at(u.From))
+		}
+	}
+	return false
 }
