@@ -177,7 +177,7 @@ var espBlockedText = Condition{
 		if _, udp := t.encapsulated(); udp {
 			return nil
 		}
-		clues := t.espLost()
+		clues := append(t.espLost(), t.listedLost("esp")...)
 		if len(clues) == 0 {
 			return nil
 		}
@@ -244,6 +244,16 @@ var espOneWay = Condition{
 		for _, e := range t.Ends {
 			f := e.counters()
 			if !f.ok {
+				out, left := e.sent("esp")
+				in, came := e.got("esp")
+				if len(t.Ends) == 1 && (out > 2 && in == 0 || in > 2 && out == 0) {
+					side = e.PeerLabel()
+					if out == 0 {
+						side = e.Label()
+					}
+					clues = append(clues, For(2.6, "the capture on "+e.Label()+" lists ESP in one direction only", append(left, came...)...))
+					continue
+				}
 				for _, x := range e.Sessions() {
 					if x.BytesTx == 0 && x.BytesRx > 0 {
 						side = e.Label()
@@ -359,10 +369,17 @@ var noReturnText = Condition{
 					clues = append(clues, For(2.6, "the far side says that it receives and its host does not answer", x...), For(1, e.Label()+" sends into the tunnel and gets nothing", f.place("encaps"), f.place("decaps")))
 				}
 			}
+			o := t.Other(e)
+			if !f.ok && o != nil {
+				came, where := e.got("esp")
+				if out, _ := e.sent("esp"); came > 1 && out == 0 && len(where) > 0 {
+					side = e.Label()
+					clues = append(clues, For(3, "the capture on "+side+" lists ESP that arrives and none that leaves", where...))
+				}
+			}
 			if !f.ok || f.decaps <= 0 || f.encaps != 0 {
 				continue
 			}
-			o := t.Other(e)
 			side = e.Label()
 			w := 1.6
 			if o == nil && e.Config() == nil {

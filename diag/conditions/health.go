@@ -73,6 +73,14 @@ var tunnelHealthy = Condition{
 				}
 			}
 		}
+		for _, e := range t.Ends {
+			out, x := e.sent("esp")
+			in, y := e.got("esp")
+			if out > 1 && in > 1 {
+				clues = append(clues, For(2.6, "the capture on "+e.Label()+" lists ESP both ways", append(x[:1:1], y[0])...))
+				both++
+			}
+		}
 		if both == 0 {
 			return nil
 		}

@@ -2,6 +2,7 @@ package conditions
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -390,6 +391,38 @@ func (t *Tunnel) clientsLose() bool {
 	return false
 }
 
+// movedTranslation finds a NAT device's table, read more than once, in which one inside address
+// has another outside port for UDP 4500 towards the same far end than before.
+func (t *Tunnel) movedTranslation() (before, after facts.Place, ok bool) {
+	type row struct{ local, remote string }
+	first := map[row]facts.Place{}
+	global := map[row]string{}
+	for _, d := range t.Set.Devices {
+		for _, o := range d.Outputs {
+			if !strings.HasPrefix(o.Command, "show ip nat translations") {
+				continue
+			}
+			for _, l := range o.Text {
+				f := strings.Fields(l.Text) // udp 203.0.113.44:1055 192.168.8.2:4500 198.51.100.99:4500 198.51.100.99:4500
+				if len(f) != 5 || f[0] != "udp" || !strings.HasSuffix(f[2], ":4500") || !strings.HasSuffix(f[4], ":4500") {
+					continue
+				}
+				far, _ := netip.ParseAddrPort(f[4])
+				if !slices.ContainsFunc(t.Ends, func(e *End) bool { return e.Known(far.Addr()) || e.Mine(far.Addr()) }) {
+					continue
+				}
+				k, p := row{f[2], f[4]}, facts.Place{Source: o.Place.Source, Line: l.N, Text: strings.TrimSpace(l.Text)}
+				if g, seen := global[k]; seen && g != f[1] {
+					return first[k], p, true
+				} else if !seen {
+					global[k], first[k] = f[1], p
+				}
+			}
+		}
+	}
+	return before, after, false
+}
+
 var natMappingText = Condition{
 	ID:        "nat-mapping-lost",
 	Cause:     "the NAT in front of one end forgot its mapping",
@@ -439,14 +472,22 @@ var natMappingText = Condition{
 				}
 			}
 		}
-		idle := t.said(idleWords...)
-		first := t.said("initiat", "sends first", "ping from", "from the branch", "from the spoke", "von dort", "from that side", "from their side", "der gegenseite", "von der filiale")
+		if a, b, ok := t.movedTranslation(); ok {
+			nat = true
+			clues = append(clues, For(2.8, "the NAT in front gives UDP 4500 of one end another port than before", a, b))
+		}
+		idle := append(t.said(idleWords...), t.said("quiet", "nobody works", "no traffic for", "some minutes without", "ruhe ", "stille", "calme", "inactivid", "silence")...)
+		first := t.said("initiat", "sends first", "first packet from", "zuerst sendet", "envoie en premier", "envía primero", "ping from", "from the branch", "from the spoke", "von dort", "from that side", "from their side", "der gegenseite", "von der filiale")
 		words := t.said("nat ", "nat-", "router", "behind nat", "hinter nat", "mapping", "udp timeout")
 		if len(idle) > 0 && (nat || lost > 0) {
 			clues = append(clues, For(1, "people say: after a pause", idle...))
 		}
 		if len(first) > 0 && nat {
-			clues = append(clues, For(1, "it comes back when the end behind the NAT sends first", first...))
+			w := 1.0
+			if len(idle) > 0 {
+				w = 1.8 // the whole story
+			}
+			clues = append(clues, For(w, "it comes back when the end behind the NAT sends first", first...))
 		}
 		if len(words) > 0 && nat {
 			clues = append(clues, For(0.4, "", words...))

@@ -13,7 +13,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText, shapedText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText, shapedText, replyElsewhereText}
 }
 
 // denied returns log lines that drop the given UDP port or IP protocol between the two ends of
@@ -211,6 +211,20 @@ var udp500Text = Condition{
 		if x := t.denied("udp", "500", "isakmp"); len(x) > 0 {
 			clues = append(clues, For(4.4, "UDP 500 of this tunnel is dropped", at(x...)...))
 		}
+		if _, _, one := t.missing("500"); !one {
+			clues = append(clues, t.listedLost("500")...)
+		}
+		for _, e := range t.Ends {
+			if from, where, ok := e.elsewhere(); ok {
+				clues = append(clues, Against(4, "it is answered, from "+from.String(), where...))
+			} else if n, where := e.sent("500"); n > 2 && len(t.Ends) == 1 {
+				if back, _ := e.got("500"); back == 0 {
+					clues = append(clues, For(1.4, "the capture lists requests and no answer", where...))
+				} else {
+					clues = append(clues, Against(2, "answers arrive"))
+				}
+			}
+		}
 		if !slices.ContainsFunc(clues, func(c Clue) bool { return c.Weight > 0 }) {
 			return nil
 		}
@@ -286,6 +300,9 @@ var udp500ReturnText = Condition{
 				}
 				break
 			}
+		}
+		if _, _, one := t.missing("500"); one {
+			clues = append(clues, t.listedLost("500")...)
 		}
 		if len(clues) == 0 {
 			return nil
@@ -387,6 +404,7 @@ var udp4500Text = Condition{
 		if x := t.denied("udp", "4500", "non500-isakmp"); len(x) > 0 {
 			clues = append(clues, For(4.4, "UDP 4500 of this tunnel is dropped", at(x...)...))
 		}
+		clues = append(clues, t.listedLost("4500")...)
 		if len(clues) == 0 {
 			return nil
 		}

@@ -61,6 +61,12 @@ func Peers(d *facts.Device) (known, knocking []netip.Addr) {
 			counts[a]++
 		}
 	}
+	for _, a := range listedPeers(d) {
+		if !seen[a] && counts[a] == 0 {
+			knocking = append(knocking, a)
+			counts[a] = 1
+		}
+	}
 	slices.SortStableFunc(knocking, func(a, b netip.Addr) int { return cmp.Compare(counts[b], counts[a]) })
 	return known, knocking
 }
