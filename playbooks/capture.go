@@ -174,7 +174,7 @@ func (x *run) strangers(d devices.CaptureData, own, peer netip.Addr) bool {
 	if err != nil {
 		return false
 	}
-	for _, n := range c.Negotiations {
+	for _, n := range c.EachNegotiation() {
 		for _, a := range []netip.Addr{n.Initiator.Addr(), n.Responder.Addr()} {
 			if a != own && a != peer {
 				return true

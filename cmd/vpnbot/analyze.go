@@ -20,6 +20,7 @@ type analyzeCmd struct {
 
 // Run diagnoses evidence that was collected before.
 func (c analyzeCmd) Run(std streams) error {
+	pace()
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return fmt.Errorf("no randomness: %w", err)

@@ -113,7 +113,7 @@ func (s *story) passerBy() bool {
 		return false
 	}
 	both := map[netip.Addr]int{} // by peer: 1 it sent, 2 it was sent to
-	for _, f := range v.Capture.ESP {
+	for _, f := range v.Capture.EachESP() {
 		switch {
 		case !f.Trusted:
 		case slices.Contains(s.w.Ends[s.res].Addrs, f.Dst.Addr()):

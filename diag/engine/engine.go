@@ -52,33 +52,61 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 	for _, c := range conds {
 		healthy[c.ID] = c.Healthy
 	}
-	var tunnels []*conditions.Tunnel
-	for _, t := range cut(set, opt.Tunnels) {
-		if opt.Only == "" || named(t, opt.Only) {
-			tunnels = append(tunnels, t)
-		}
+	// Tunnels that only captures show come as they are read; of too many the row is all that stays.
+	type either struct {
+		*judged
+		row *report.Tunnel
 	}
-	settled := make([][]candidate, len(tunnels))
-	homes := map[netip.Addr]bool{} // peers that have a tunnel of their own
-	folded := map[string]bool{}    // about whole devices: explained by another finding in some tunnel
-	for i, t := range tunnels {
+	var wired []either
+	var keep budget
+	folded := map[string]bool{} // about whole devices: explained by another finding in some tunnel
+	judge := func(t *conditions.Tunnel) *judged {
 		all := weigh(t, conds)
-		settled[i] = settle(unite(t, all))
-		fold(folded, all, settled[i])
-		for _, e := range t.Ends {
-			if e.Peer.IsValid() {
-				homes[e.Peer] = true
+		j := &judged{t: t, settled: settle(unite(t, all))}
+		fold(folded, all, j.settled)
+		for _, c := range j.settled {
+			j.finds = append(j.finds, finding(t, c))
+		}
+		j.sight = look(t)
+		return j
+	}
+	texts := cut(set, opt.Tunnels, func(t *conditions.Tunnel) {
+		if opt.Only == "" || named(t, opt.Only) {
+			j := judge(t)
+			if row := keep.reduce(j); row != nil {
+				wired = append(wired, either{row: row})
+			} else {
+				wired = append(wired, either{judged: j})
+			}
+		}
+	})
+	var tunnels []either
+	homes := map[netip.Addr]bool{} // peers that have a tunnel of their own
+	for _, t := range texts {
+		if opt.Only == "" || named(t, opt.Only) {
+			tunnels = append(tunnels, either{judged: judge(t)})
+			for _, e := range t.Ends {
+				if e.Peer.IsValid() {
+					homes[e.Peer] = true
+				}
 			}
 		}
 	}
+	tunnels = append(tunnels, wired...)
 	seen := map[string]bool{} // what a condition saw, whichever tunnel it was looked at from
-	for i, t := range tunnels {
+	r.Tunnels = slices.Grow(r.Tunnels, len(tunnels))
+	for _, x := range tunnels {
+		if x.row != nil {
+			r.Tunnels = append(r.Tunnels, *x.row)
+			continue
+		}
+		j, t := x.judged, x.judged.t
 		var finds, mine []report.Finding
-		for _, c := range settled[i] {
+		for k, c := range j.settled {
 			if c.match.Wide && (folded[c.name()] || homes[c.match.Peer] && !about(t, c.match.Peer)) {
 				continue
 			}
-			f := finding(t, c)
+			f := j.finds[k]
 			key := c.cond.ID + "\x00" + c.match.Key + "\x00" + places(f.Evidence)
 			if seen[key] {
 				continue // the same lines seen from another peer's tunnel of the same device
@@ -89,20 +117,23 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 				mine = append(mine, f)
 			}
 		}
-		if len(t.Ends) > 0 || len(t.Addrs) > 0 || len(t.Clients) > 0 || len(finds) > 0 {
-			r.Tunnels = append(r.Tunnels, describe(t, mine))
+		if row := j.row(mine, len(finds) > 0); row != nil {
+			r.Tunnels = append(r.Tunnels, *row)
 		}
 		// The diagrams of what is broken come before those of what works.
-		broken := slices.ContainsFunc(finds, func(f report.Finding) bool { return f.Severity != report.Info })
+		broken := faulty(finds)
 		if broken && len(ladders) < maxLadders {
-			ladders = append(ladders, t.Ladders()...)
+			ladders = append(ladders, j.draw()...)
 		} else if !broken && len(fine) < maxLadders {
-			fine = append(fine, t.Ladders()...)
+			fine = append(fine, j.draw()...)
 		}
 		r.Findings = append(r.Findings, finds...)
 	}
+	if e, cut := keep.error(set); cut {
+		r.Errors = append(r.Errors, e)
+	}
 	// One incident, one answer: beside a fault the health of other tunnels stands in their state.
-	if slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Severity != report.Info }) {
+	if faulty(r.Findings) {
 		r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return healthy[f.ID] })
 	}
 	quoted := map[string]bool{}
@@ -132,7 +163,7 @@ func Diagnose(set *facts.Set, conds []conditions.Condition, opt Options) (report
 // it is only said when it is sure.
 func health(r *report.Report) {
 	plain := slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.ID == "tunnel-healthy" })
-	if !plain || slices.ContainsFunc(r.Findings, func(f report.Finding) bool { return f.Severity != report.Info }) {
+	if !plain || faulty(r.Findings) {
 		return
 	}
 	r.Findings = slices.DeleteFunc(r.Findings, func(f report.Finding) bool { return f.ID == "tunnel-idle" && f.Confidence < 0.75 })

@@ -19,8 +19,17 @@ var stops = []struct{ prefix, stop, exchange string }{
 	{"MM_", "", "main"}, {"AM_", "", "aggressive"}, {"AG_", "", "aggressive"},
 }
 
-// describe says what is known about a tunnel beside its findings.
-func describe(t *conditions.Tunnel, finds []report.Finding) report.Tunnel {
+// sight is what evidence shows of a tunnel's state, before the findings are looked at.
+type sight struct {
+	row               report.Tunnel
+	phase1, pending   int
+	ipsec, asked      bool // an IPsec SA is there; the device was asked for its SAs
+	oneWay            bool // an SA counts in one direction only
+	wireUp, wireTried bool
+}
+
+// look says what is known about a tunnel beside its findings.
+func look(t *conditions.Tunnel) sight {
 	out := report.Tunnel{Name: t.Name, Ends: []report.End{}, State: report.Unknown}
 	for _, e := range t.Ends {
 		r := report.End{Device: e.Device.Name}
@@ -79,33 +88,40 @@ func describe(t *conditions.Tunnel, finds []report.Finding) report.Tunnel {
 		}
 	}
 	wireUp, wireTried := wire(t, &out)
+	return sight{row: out, phase1: phase1, pending: pending, ipsec: ipsec, asked: len(t.Ends) > 0 && sawSAs(t),
+		oneWay: (encaps > 0) != (decaps > 0), wireUp: wireUp, wireTried: wireTried}
+}
+
+// describe says in which state a tunnel is, by what was seen and found.
+func (s *sight) describe(finds []report.Finding) report.Tunnel {
+	out := s.row
 	fault := false
 	for _, f := range finds {
 		fault = fault || f.Severity == report.Critical || f.Severity == report.Major
 	}
 	switch {
-	case phase1 > 0 && ipsec && !fault:
+	case s.phase1 > 0 && s.ipsec && !fault:
 		out.State, out.StoppedAt = report.Up, nil
-	case phase1 > 0 && ipsec, ipsec && pending == 0:
+	case s.phase1 > 0 && s.ipsec, s.ipsec && s.pending == 0:
 		out.State, out.StoppedAt = report.Degraded, nil
 		if !fault {
 			out.State = report.Up
 		}
-		if fault && (encaps > 0) != (decaps > 0) {
+		if fault && s.oneWay {
 			esp := "ESP"
 			out.StoppedAt = &esp
 		}
-	case pending > 0:
+	case s.pending > 0:
 		out.State = report.Negotiating
-	case phase1 > 0:
+	case s.phase1 > 0:
 		out.State = report.Degraded
-	case wireUp && !fault:
+	case s.wireUp && !fault:
 		out.State, out.StoppedAt = report.Up, nil
-	case wireUp:
+	case s.wireUp:
 		out.State = report.Degraded
-	case wireTried:
+	case s.wireTried:
 		out.State = report.Negotiating
-	case len(t.Ends) > 0 && sawSAs(t):
+	case s.asked:
 		out.State = report.Down
 	}
 	for _, f := range finds {

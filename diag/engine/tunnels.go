@@ -23,8 +23,9 @@ type Named struct {
 const maxTunnels = 6000
 
 // cut makes the tunnels of a set: one per pair of a device and a peer it knows, both
-// ends together where both devices are there.
-func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
+// ends together where both devices are there. Those that only captures show go to wired,
+// one after the other, and are nowhere kept: there may be a hundred thousand.
+func cut(set *facts.Set, named []Named, wired func(*conditions.Tunnel)) []*conditions.Tunnel {
 	var gateways, clients []*facts.Device
 	for _, d := range set.Devices {
 		switch {
@@ -124,12 +125,11 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 	if len(out) == 0 && (len(clients) > 0 || slices.ContainsFunc(set.Devices, func(d *facts.Device) bool { return len(d.Notes) > 0 })) {
 		add() // clients' logs, or words alone
 	}
-	for _, w := range path.Tunnels(set.Captures) {
-		if t := home(out, w); t != nil {
-			if t.Wire == nil {
-				t.Wire = w
-				continue
-			}
+	all := len(out)
+	for w := range path.Each(set.Captures) {
+		if t := home(out, all, w); t != nil {
+			t.Wire = w
+			continue
 		}
 		t := &conditions.Tunnel{Clients: clients, Set: set, Wire: w, Run: run}
 		for _, we := range w.Ends {
@@ -147,7 +147,8 @@ func cut(set *facts.Set, named []Named) []*conditions.Tunnel {
 			}
 		}
 		name(t, named)
-		out = append(out, t)
+		all++
+		wired(t)
 	}
 	return out
 }
@@ -179,8 +180,9 @@ func silent(d *facts.Device) bool {
 }
 
 // home finds the tunnel of the texts that a wire belongs to: by the ends' addresses, else
-// by the vantage points' names where that is no question.
-func home(ts []*conditions.Tunnel, w *path.Wire) *conditions.Tunnel {
+// by the vantage points' names where that is no question. all counts the tunnels that only
+// captures showed up to now, too.
+func home(ts []*conditions.Tunnel, all int, w *path.Wire) *conditions.Tunnel {
 	var best *conditions.Tunnel
 	score := 0
 	for _, t := range ts {
@@ -209,7 +211,7 @@ func home(ts []*conditions.Tunnel, w *path.Wire) *conditions.Tunnel {
 			best, score = t, n
 		}
 	}
-	if score >= 4 || score >= 1 && (len(ts) == 1 || len(w.Attempts)+len(w.Flows)+len(w.CTCP) == 0) || score >= 3 {
+	if score >= 4 || score >= 1 && (all == 1 || len(w.Attempts)+len(w.Flows)+len(w.CTCP) == 0) || score >= 3 {
 		return best
 	}
 	return nil

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
+	"iter"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -34,6 +36,7 @@ type Capture struct {
 	Negotiations []*Negotiation // in order of their first message
 	Dropped      int            // negotiations left out because there were too many
 	ESP          []*ESPFlow     // one per direction, SPI, addresses and encapsulation
+	Folded       Folded         // holds them instead, of a capture with very many peers; nil else
 	ESPDropped   int            // flows left out
 	ICMP         []ICMPError
 	ICMPDropped  int
@@ -43,6 +46,59 @@ type Capture struct {
 	Garbage      []Garbage       // on IKE ports, and neither IKE nor ESP nor keepalive
 	Hosts        []HostTraffic   // everything else between two hosts, one row per direction
 	HostsDropped int
+}
+
+// Folded holds the negotiations and the ESP flows of a capture in little room. Each is made
+// when it is asked for, and may be forgotten after it was looked at. It is for one goroutine.
+type Folded interface {
+	Negotiations() int
+	Negotiation(i int) *Negotiation // in order of their first message
+	Flows() int
+	Flow(i int) *ESPFlow
+}
+
+// EachNegotiation goes through the negotiations in order of their first message, folded or not.
+func (c *Capture) EachNegotiation() iter.Seq2[int, *Negotiation] {
+	if c.Folded == nil {
+		return slices.All(c.Negotiations)
+	}
+	return func(yield func(int, *Negotiation) bool) {
+		for i := range c.Folded.Negotiations() {
+			if !yield(i, c.Folded.Negotiation(i)) {
+				return
+			}
+		}
+	}
+}
+
+// EachESP goes through the ESP flows, folded or not.
+func (c *Capture) EachESP() iter.Seq2[int, *ESPFlow] {
+	if c.Folded == nil {
+		return slices.All(c.ESP)
+	}
+	return func(yield func(int, *ESPFlow) bool) {
+		for i := range c.Folded.Flows() {
+			if !yield(i, c.Folded.Flow(i)) {
+				return
+			}
+		}
+	}
+}
+
+// NegotiationAt returns one of the negotiations.
+func (c *Capture) NegotiationAt(i int) *Negotiation {
+	if c.Folded == nil {
+		return c.Negotiations[i]
+	}
+	return c.Folded.Negotiation(i)
+}
+
+// ESPAt returns one of the ESP flows.
+func (c *Capture) ESPAt(i int) *ESPFlow {
+	if c.Folded == nil {
+		return c.ESP[i]
+	}
+	return c.Folded.Flow(i)
 }
 
 // Negotiation is one IKE SA being set up and used, as one capture shows it. One initiator

@@ -129,8 +129,8 @@ func TestMemoryBound(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	live := after.HeapAlloc - before.HeapAlloc
-	peers := len(c.Negotiations)
-	t.Logf("%d negotiations, %d flows: %d KB live, %d KB taken from the system", peers, len(c.ESP), live>>10, after.Sys>>10)
+	peers := c.Folded.Negotiations()
+	t.Logf("%d negotiations, %d flows: %d KB live, %d KB taken from the system", peers, c.Folded.Flows(), live>>10, after.Sys>>10)
 	if limit := uint64(64<<20 + max(0, peers-400)*4<<10); after.Sys > limit {
 		t.Errorf("%d MB taken, the limit is %d MB", after.Sys>>20, limit>>20)
 	}

@@ -2,6 +2,7 @@ package ike
 
 import (
 	"encoding/binary"
+	"math"
 	"runtime"
 	"testing"
 
@@ -49,7 +50,8 @@ func attempt(w *follower, n int, peer uint32, ts int64) int {
 	return n
 }
 
-// TestRoomPerPeer: four hundred peers take less than 64 MB, each further one less than 4 KB.
+// TestRoomPerPeer: four hundred peers take less than 64 MB. Each further one may take 4 KB of the
+// whole process: here less, the rest is for its diagnosis and for the collector.
 func TestRoomPerPeer(t *testing.T) {
 	feed := func(peers int) (*facts.Capture, uint64, uint64) {
 		before := live()
@@ -64,20 +66,20 @@ func TestRoomPerPeer(t *testing.T) {
 		return c, reading, done
 	}
 	few, r400, d400 := feed(400)
-	if len(few.Negotiations) != 400 {
-		t.Fatalf("%d negotiations", len(few.Negotiations))
+	if few.Folded == nil || few.Folded.Negotiations() != 400 || few.Folded.Flows() != 800 {
+		t.Fatal("not 400 negotiations and their flows")
 	}
 	few = nil
 	const more = 12000
 	many, rMany, dMany := feed(400 + more)
-	if len(many.Negotiations) != 400+more {
-		t.Fatalf("%d negotiations", len(many.Negotiations))
+	if many.Folded.Negotiations() != 400+more {
+		t.Fatalf("%d negotiations", many.Folded.Negotiations())
 	}
 	t.Logf("400 peers: %d KB while reading, %d KB after; each of %d further ones: %d and %d bytes", r400>>10, d400>>10, more, int64(rMany-r400)/more, int64(dMany-d400)/more)
 	if max(r400, d400) > 64<<20 {
 		t.Errorf("400 peers take %d and %d MB", r400>>20, d400>>20)
 	}
-	if each := max(int64(rMany)-int64(r400), int64(dMany)-int64(d400)) / more; each > 4096 {
+	if each := max(int64(rMany)-int64(r400), int64(dMany)-int64(d400)) / more; each > 2560 {
 		t.Errorf("each further peer takes %d bytes", each)
 	}
 	runtime.KeepAlive(many)
@@ -85,7 +87,7 @@ func TestRoomPerPeer(t *testing.T) {
 
 // TestOldestNegotiationsGo: of more than a hundred thousand the oldest are dropped, and counted.
 func TestOldestNegotiationsGo(t *testing.T) {
-	w := newFollower("x", "x", Options{})
+	w := newFollower("x", "x", Options{Fold: math.MaxInt})
 	const extra = 500
 	for i := range maxNegotiations + extra {
 		b := mm1(1, 2)

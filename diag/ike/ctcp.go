@@ -284,7 +284,7 @@ func (f *follower) evictTCP() bool {
 	return false
 }
 
-func (f *follower) finishTCP() {
+func (f *follower) finishTCP(s *folded) {
 	for _, c := range f.tcpOrder {
 		if c.dead || !c.Content && !c.configured {
 			continue
@@ -302,27 +302,29 @@ func (f *follower) finishTCP() {
 		slices.SortStableFunc(x.Segments, func(a, b facts.CTCPSegment) int { return a.Time.Compare(b.Time) })
 		f.c.CTCP = append(f.c.CTCP, &x)
 	}
-	f.labelSegments()
+	f.labelSegments(s)
 }
 
 // labelSegments writes what IPsec a segment carries beside it.
-func (f *follower) labelSegments() {
+func (f *follower) labelSegments(s *folded) {
 	if len(f.c.CTCP) == 0 {
 		return
 	}
 	labels := map[int]string{}
-	for _, n := range f.c.Negotiations {
-		if n.Transport != "ctcp" {
+	for i, g := range s.negs {
+		if !g.ctcp {
 			continue
 		}
+		n := s.Negotiation(i)
 		for i := range n.Messages {
 			labels[n.Messages[i].Packet] = "IKE " + n.Messages[i].Label
 		}
 	}
-	for _, e := range f.c.ESP {
-		if !e.CTCP {
+	for i, fl := range s.flows {
+		if carrier(fl.key.via) != viaTCP {
 			continue
 		}
+		e := s.Flow(i)
 		for _, s := range e.Sample {
 			labels[s.Packet] = fmt.Sprintf("ESP 0x%08x", e.SPI)
 		}

@@ -1,7 +1,9 @@
 package ike
 
 import (
+	"cmp"
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"net/netip"
 	"slices"
@@ -27,22 +29,23 @@ const (
 	maxKeepTimes     = 64
 	maxPaths         = 16
 	maxTwins         = 16 // negotiations with one cookie
+	maxVendors       = 16 // messages with vendor ids, of one negotiation
 )
 
 // sighting is one message while the file is being read, in little room: of a headend's
 // capture there may be a million.
 type sighting struct {
 	ts         int64
-	resp       uint64
 	hash, head uint64
 	body       *body
-	rare       *rare // nil for most
-	e          ends
+	rare       *rare  // nil for most
 	n          uint32 // packet
 	ipLength   uint32
 	length     uint32
 	captured   uint32
 	msgID      uint32
+	way        uint16 // index of the negotiation's ways
+	resp       uint16 // index of its responder's cookies
 	id         uint16
 	exchange   uint8
 	flags      uint8
@@ -91,10 +94,11 @@ type message struct {
 // expand makes the fact of a sighting.
 func (s *sighting) expand(g *negotiation, m *message) {
 	*m = message{next: s.next, major: s.major, natSrc: s.natSrc, natDst: s.natDst, hasSA: s.body.hasSA}
+	e := g.ways[s.way]
 	m.Message = facts.Message{
-		Packet: int(s.n), Time: stamp(s.ts), Src: addrPort(s.e.src, s.e.sport), Dst: addrPort(s.e.dst, s.e.dport),
+		Packet: int(s.n), Time: stamp(s.ts), Src: addrPort(e.src, e.sport), Dst: addrPort(e.dst, e.dport),
 		IPLength: int(s.ipLength), IPID: s.id, DF: s.df, TTL: s.ttl, DSCP: s.dscp,
-		InitSPI: g.InitSPI, RespSPI: s.resp, Exchange: s.exchange, MessageID: s.msgID, Flags: s.flags,
+		InitSPI: g.initSPI, RespSPI: g.cookies[s.resp], Exchange: s.exchange, MessageID: s.msgID, Flags: s.flags,
 		Length: int(s.length), Captured: int(s.captured), Encrypted: s.body.encrypted,
 		Payloads: s.body.payloads, Notifies: s.body.notifies, Deletes: s.body.deletes,
 		Hash: s.hash, Head: s.head, CopyOf: -1, DuplicateOf: -1, Complete: true,
@@ -114,22 +118,45 @@ func (s *sighting) expand(g *negotiation, m *message) {
 	}
 }
 
-// negotiation is an IKE SA while the file is being read.
+// negotiation is an IKE SA in little room: as it grows while the file is being read, and
+// until somebody wants to see it.
 type negotiation struct {
-	facts.Negotiation
-	addrs [4]addr // some of the addresses it was seen with
-	known int
-	twin  *negotiation // another one with the same cookie between other ends
-	head  []sighting
-	tail  []sighting // ring
-	at    int
-	left  int
+	initSPI uint64
+	cookies []uint64     // of the responder as they appear in messages, with the 0 before it answered
+	ways    []ends       // between which messages went, each direction by itself
+	addrs   [4]addr      // some of the addresses it was seen with
+	twin    *negotiation // another one with the same cookie between other ends
+	head    []sighting
+	ring    *ring // nil for most
 
+	identity        string
 	offered, chosen []facts.Proposal
 	vendors         []vendorSeen
-	seen            []natSeen
-	natt            [2]bool // announced by the initiator, by the responder
-	pieces          []*pieceSet
+	odd             *odd // nil for most
+
+	known, version          uint8
+	ctcp, fragIKE, floated  bool
+	nattInit, nattResponder bool // announced by the initiator, by the responder
+}
+
+// ring holds the last messages of a long negotiation.
+type ring struct {
+	tail []sighting
+	at   int
+	left int
+}
+
+// odd is what few negotiations have.
+type odd struct {
+	seen   []natSeen
+	pieces []*pieceSet
+}
+
+func (g *negotiation) rarely() *odd {
+	if g.odd == nil {
+		g.odd = &odd{}
+	}
+	return g.odd
 }
 
 // natSeen is a NAT detection payload about the receiver that does not fit the packet.
@@ -139,23 +166,64 @@ type natSeen struct {
 	sum  []byte
 }
 
-// sees keeps what the sender of a message calls the other end's address, once for each sender.
-func (g *negotiation) sees(h *header, e ends, d *decoded) {
-	if d.natDst != natChanged || len(g.seen) >= 2 {
-		return
-	}
-	src := addrPort(e.src, e.sport)
-	for i := range g.seen {
-		if g.seen[i].src == src {
-			return
+// Bounds of the tables of one negotiation; what is beyond stands under the last entry.
+const (
+	maxCookies = 64
+	maxWays    = 256
+	freeWays   = 16 // that need not be afforded
+)
+
+// way returns the place of two ends in the table of a negotiation.
+func (f *follower) way(g *negotiation, e ends) uint16 {
+	for i := len(g.ways) - 1; i >= 0; i-- {
+		if g.ways[i] == e {
+			return uint16(i)
 		}
 	}
-	g.seen = append(g.seen, natSeen{src, h.resp, slices.Clone(d.natSum)})
+	if len(g.ways) >= maxWays || len(g.ways) >= freeWays && !f.afford(40) {
+		return uint16(len(g.ways) - 1)
+	}
+	g.ways = append(few(g.ways), e)
+	return uint16(len(g.ways) - 1)
 }
 
+// cookie returns the place of a responder's cookie in the table of a negotiation.
+func (g *negotiation) cookie(c uint64) uint16 {
+	if i := slices.Index(g.cookies, c); i >= 0 {
+		return uint16(i)
+	}
+	if len(g.cookies) >= maxCookies {
+		return maxCookies - 1
+	}
+	g.cookies = append(few(g.cookies), c)
+	return uint16(len(g.cookies) - 1)
+}
+
+// few makes room for the next two of a list that stays short: doubling it would waste more.
+func few[T any](s []T) []T {
+	if len(s) < cap(s) || len(s) >= 16 {
+		return s
+	}
+	return append(make([]T, 0, len(s)+2), s...)
+}
+
+// sees keeps what the sender of a message calls the other end's address, once for each sender.
+func (g *negotiation) sees(h *header, e ends, d *decoded) {
+	if d.natDst != natChanged {
+		return
+	}
+	o := g.rarely()
+	src := addrPort(e.src, e.sport)
+	if len(o.seen) >= 2 || slices.ContainsFunc(o.seen, func(x natSeen) bool { return x.src == src }) {
+		return
+	}
+	o.seen = append(few(o.seen), natSeen{src, h.resp, slices.Clone(d.natSum)})
+}
+
+// vendorSeen is the vendor ids of one message; equal lists are shared.
 type vendorSeen struct {
-	name string
-	src  netip.AddrPort
+	names *[]string
+	way   uint16
 }
 
 // follower is the state of one pass.
@@ -172,10 +240,11 @@ type follower struct {
 	order    []*negotiation // oldest first
 	dropped  int
 
-	flows     map[flowKey]*flow
+	flows     map[uint64]*flow // by the hash of the key
 	flowOrder []*flow
 	lastFlow  *flow
-	spis      map[hostKey]int
+	spis      map[uint64]uint32 // flows from one host to another, by the hash of the pair
+	seed      maphash.Seed
 
 	keep     map[pairKey]int
 	garbage  map[garbageKey]int
@@ -188,6 +257,7 @@ type follower struct {
 	udpClass udpClassifier
 	bodies   map[uint64]*body
 	offers   map[uint64][]facts.Proposal
+	vendors  map[uint64]*[]string
 	spent    int // of maxDetailBytes
 	tcpPorts map[uint16]bool
 
@@ -216,14 +286,16 @@ func newFollower(name, source string, opt Options) *follower {
 	f := &follower{
 		opt: opt, c: &facts.Capture{Name: name, Source: source},
 		byCookie: map[uint64]*negotiation{},
-		flows:    map[flowKey]*flow{},
-		spis:     map[hostKey]int{},
+		flows:    map[uint64]*flow{},
+		spis:     map[uint64]uint32{},
+		seed:     maphash.MakeSeed(),
 		keep:     map[pairKey]int{},
 		garbage:  map[garbageKey]int{},
 		hosts:    map[hostKey]*hostTraffic{},
 		tcp:      map[pairKey]*tcpConn{},
 		bodies:   map[uint64]*body{},
 		offers:   map[uint64][]facts.Proposal{},
+		vendors:  map[uint64]*[]string{},
 		broken:   map[uint64]bool{},
 		latest:   map[hostKey]*negotiation{},
 		tcpPorts: map[uint16]bool{10000: true},
@@ -394,7 +466,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 	}
 	g.sees(&h, e, d)
 	m := sighting{
-		ts: p.ts, resp: h.resp, e: e, n: uint32(p.n), ipLength: uint32(p.total), length: uint32(h.length), captured: uint32(len(b)),
+		ts: p.ts, resp: g.cookie(h.resp), way: f.way(g, e), n: uint32(p.n), ipLength: uint32(p.total), length: uint32(h.length), captured: uint32(len(b)),
 		msgID: h.msgID, id: uint16(p.id), exchange: h.exchange, flags: h.flags, next: h.next, major: h.major,
 		ttl: p.ttl, dscp: p.dscp, natSrc: d.natSrc, natDst: d.natDst, df: p.df, noCookie: h.init == 0,
 	}
@@ -434,7 +506,7 @@ func (f *follower) ike(p *ipPacket, e ends, b []byte, n int, transport string) {
 		whole = f.piece(g, &m, &h, e, d)
 	}
 	m.body = f.shared(d, &h, whole)
-	f.learn(g, &m, d, e)
+	f.learn(g, &m, h.resp, d, e)
 	g.add(m, f.keepMessages())
 }
 
@@ -451,17 +523,21 @@ func (f *follower) keepMessages() int {
 
 // add keeps the first messages and, in a ring, the last ones.
 func (g *negotiation) add(m sighting, limit int) {
-	if len(g.head) < limit*2/3 && len(g.tail) == 0 {
-		g.head = append(g.head, m)
+	if g.ring == nil {
+		if len(g.head) < limit*2/3 {
+			g.head = append(few(g.head), m)
+			return
+		}
+		g.ring = &ring{}
+	}
+	r := g.ring
+	if len(r.tail) < limit/3 {
+		r.tail = append(r.tail, m)
 		return
 	}
-	if len(g.tail) < limit/3 {
-		g.tail = append(g.tail, m)
-		return
-	}
-	g.tail[g.at] = m
-	g.at = (g.at + 1) % len(g.tail)
-	g.left++
+	r.tail[r.at] = m
+	r.at = (r.at + 1) % len(r.tail)
+	r.left++
 }
 
 // shun remembers the cookie of a message that was skipped.
@@ -484,7 +560,7 @@ func (f *follower) find(h *header, e ends) *negotiation {
 		if n++; n > maxTwins { // somebody plays with one cookie: no chain to walk for ever
 			return g
 		}
-		if g.Version != int(h.major) {
+		if g.version != h.major {
 			continue
 		}
 		if g.met(e.src) || g.met(e.dst) {
@@ -492,7 +568,7 @@ func (f *follower) find(h *header, e ends) *negotiation {
 			g.meet(e.dst)
 			return g
 		}
-		if h.resp != 0 && slices.Contains(g.RespSPIs, h.resp) { // both ends translated
+		if h.resp != 0 && slices.Contains(g.cookies, h.resp) { // both ends translated
 			g.meet(e.src)
 			g.meet(e.dst)
 			return g
@@ -502,7 +578,7 @@ func (f *follower) find(h *header, e ends) *negotiation {
 }
 
 func (g *negotiation) met(a addr) bool {
-	for i := range g.known {
+	for i := range int(g.known) {
 		if g.addrs[i] == a {
 			return true
 		}
@@ -511,7 +587,7 @@ func (g *negotiation) met(a addr) bool {
 }
 
 func (g *negotiation) meet(a addr) {
-	if g.known < len(g.addrs) && !g.met(a) {
+	if int(g.known) < len(g.addrs) && !g.met(a) {
 		g.addrs[g.known] = a
 		g.known++
 	}
@@ -523,8 +599,7 @@ func (f *follower) open(h *header, e ends, transport string) *negotiation {
 		f.order = f.order[1:]
 		f.dropped++
 	}
-	g := &negotiation{}
-	g.InitSPI, g.Version, g.Transport = h.init, int(h.major), transport
+	g := &negotiation{initSPI: h.init, version: h.major, ctcp: transport == "ctcp"}
 	g.meet(e.src)
 	g.meet(e.dst)
 	g.twin = f.byCookie[h.init]
@@ -537,12 +612,12 @@ func (f *follower) open(h *header, e ends, transport string) *negotiation {
 }
 
 func (f *follower) drop(old *negotiation) {
-	g := f.byCookie[old.InitSPI]
+	g := f.byCookie[old.initSPI]
 	if g == old {
 		if g.twin == nil {
-			delete(f.byCookie, old.InitSPI)
+			delete(f.byCookie, old.initSPI)
 		} else {
-			f.byCookie[old.InitSPI] = g.twin
+			f.byCookie[old.initSPI] = g.twin
 		}
 		return
 	}
@@ -555,11 +630,8 @@ func (f *follower) drop(old *negotiation) {
 }
 
 // learn takes from a message what belongs to the whole negotiation.
-func (f *follower) learn(g *negotiation, m *sighting, d *decoded, e ends) {
-	if m.resp != 0 && !slices.Contains(g.RespSPIs, m.resp) && len(g.RespSPIs) < 16 {
-		g.RespSPIs = append(g.RespSPIs, m.resp)
-	}
-	answer := m.resp != 0
+func (f *follower) learn(g *negotiation, m *sighting, resp uint64, d *decoded, e ends) {
+	answer := resp != 0
 	if m.major == 2 {
 		answer = m.flags&flagResponse != 0
 	}
@@ -570,29 +642,28 @@ func (f *follower) learn(g *negotiation, m *sighting, d *decoded, e ends) {
 			g.offered = f.proposals(d.proposals)
 		}
 	}
-	if len(d.vendors) > 0 {
-		src := addrPort(e.src, e.sport)
-		for _, v := range d.vendors {
-			if seen := (vendorSeen{v, src}); len(g.vendors) < 48 && !slices.Contains(g.vendors, seen) && f.afford(16) {
-				g.vendors = append(g.vendors, seen)
+	if len(d.vendors) > 0 && len(g.vendors) < maxVendors {
+		if names := f.names(d.vendors); names != nil {
+			if v := (vendorSeen{names, m.way}); !slices.Contains(g.vendors, v) {
+				g.vendors = append(few(g.vendors), v)
 			}
 		}
 	}
 	if d.fragOffer {
-		g.FragIKE = true
+		g.fragIKE = true
 	}
-	if d.identity != "" && g.Identity == "" && m.major == 1 && m.resp == 0 {
-		g.Identity = d.identity
+	if d.identity != "" && g.identity == "" && m.major == 1 && resp == 0 {
+		g.identity = d.identity
 	}
 	if d.natOffer {
 		if answer {
-			g.natt[1] = true
+			g.nattResponder = true
 		} else {
-			g.natt[0] = true
+			g.nattInit = true
 		}
 	}
-	if g.Transport == "udp" && (e.sport == 4500 || e.dport == 4500) {
-		g.Floated = true
+	if !g.ctcp && (e.sport == 4500 || e.dport == 4500) {
+		g.floated = true
 	}
 }
 
@@ -660,20 +731,33 @@ func (f *follower) finish() *facts.Capture {
 	}
 	c.Dropped = f.dropped
 	// The tables of the pass go before the facts come: both at once would be too much.
-	f.byCookie, f.latest, f.broken, f.bodies, f.offers = nil, nil, nil, nil, nil
-	c.Negotiations = make([]*facts.Negotiation, 0, len(f.order))
-	var room []message
-	for i, g := range f.order {
-		c.Negotiations = append(c.Negotiations, g.finish(&room, len(f.order)))
-		f.order[i] = nil
+	f.byCookie, f.latest, f.broken, f.bodies, f.offers, f.vendors = nil, nil, nil, nil, nil, nil
+	f.flows, f.lastFlow, f.spis = nil, nil, nil
+	for _, g := range f.order {
+		g.twin = nil
+		if g.odd != nil {
+			for _, p := range g.odd.pieces {
+				p.data = nil
+			}
+			g.odd.pieces = nil
+		}
 	}
-	f.order = nil
-	sort.SliceStable(c.Negotiations, func(i, j int) bool {
-		return c.Negotiations[i].Messages[0].Time.Before(c.Negotiations[j].Messages[0].Time)
-	})
-	f.finishFlows()
+	slices.SortStableFunc(f.order, func(a, b *negotiation) int { return cmp.Compare(a.first(), b.first()) })
+	s := &folded{negs: f.order, flows: f.flowOrder}
+	f.order, f.flowOrder = nil, nil
+	s.trust()
 	f.finishHosts()
-	f.finishTCP()
+	f.finishTCP(s)
+	if len(s.negs)+len(s.flows)/2 >= f.opt.fold() {
+		c.Folded = s
+	} else {
+		for i := range s.negs {
+			c.Negotiations = append(c.Negotiations, s.Negotiation(i))
+		}
+		for i := range s.flows {
+			c.ESP = append(c.ESP, s.Flow(i))
+		}
+	}
 	sort.SliceStable(c.ICMP, func(i, j int) bool { return c.ICMP[i].Time.Before(c.ICMP[j].Time) })
 	c.MadeUp = f.afterDecryption || f.bare > 0 && f.dressed == 0
 	return c

@@ -26,6 +26,8 @@ type Options struct {
 	CTCPPorts []uint16 // TCP ports beside 10000 on which IPsec over TCP is expected; other ports are recognised by content
 	// MaxPackets stops the reading after that many records; 0 is no limit.
 	MaxPackets int
+	// Fold is from how many peers on negotiations and flows stay folded (facts.Folded); 0 is a good number.
+	Fold int
 }
 
 // ErrNoPackets says that a capture is well-formed and holds no packet.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -382,7 +383,7 @@ func TestFloods(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := newFollower("x", "x", Options{})
+			w := newFollower("x", "x", Options{Fold: math.MaxInt})
 			for i := range many {
 				b := tt.frame(i)
 				w.record(&record{n: i + 1, ts: int64(i) * 1e6, link: linkEthernet, wire: len(b), data: b})

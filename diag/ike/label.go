@@ -3,6 +3,7 @@ package ike
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,41 +12,78 @@ import (
 	"vpnbot/diag/facts"
 )
 
-// finish puts the messages of a negotiation in order of time, finds out who is who, what is
+// opened is a negotiation while its messages are put in order.
+type opened struct {
+	*negotiation
+	facts.Negotiation
+}
+
+// fact puts the messages of a negotiation in order of time, finds out who is who, what is
 // a copy of what, and what each message is called. room is reused from one negotiation to
-// the next; of is how many there are.
-func (g *negotiation) finish(room *[]message, of int) *facts.Negotiation {
-	all := slices.Concat(g.head, g.tail[g.at:], g.tail[:g.at])
-	g.head, g.tail = nil, nil
-	slices.SortStableFunc(all, func(a, b sighting) int { return cmp.Compare(a.ts, b.ts) })
+// the next; of is how many there are. It may be asked again and gives the same.
+func (n *negotiation) fact(room *[]message, of int) *facts.Negotiation {
+	g := &opened{negotiation: n}
+	all := n.head
+	if r := n.ring; r != nil {
+		all = slices.Concat(n.head, r.tail[r.at:], r.tail[:r.at])
+		g.Omitted = r.left
+	}
+	byTime := func(a, b sighting) int { return cmp.Compare(a.ts, b.ts) }
+	if !slices.IsSortedFunc(all, byTime) {
+		all = slices.Clone(all)
+		slices.SortStableFunc(all, byTime)
+	}
 	if cap(*room) < len(all) {
 		*room = make([]message, len(all))
 	}
 	ms := make([]*message, len(all))
 	for i := range all {
 		ms[i] = &(*room)[:len(all)][i]
-		all[i].expand(g, ms[i])
+		all[i].expand(n, ms[i])
 	}
-	g.Omitted = g.left
+	g.InitSPI, g.Version, g.Transport = n.initSPI, int(n.version), "udp"
+	if n.ctcp {
+		g.Transport = "ctcp"
+	}
+	for _, c := range n.cookies {
+		if c != 0 && len(g.RespSPIs) < 16 {
+			g.RespSPIs = append(g.RespSPIs, c)
+		}
+	}
+	g.Identity, g.FragIKE, g.Floated = n.identity, n.fragIKE, n.floated
 
 	g.sides(ms)
 	g.paths(ms)
 	copies(ms)
 	g.steps(ms)
 	g.natSides(ms)
-	g.Offered, g.Chosen = g.offered, g.chosen
+	g.Offered, g.Chosen = n.offered, n.chosen
 
-	n := g.Negotiation // a copy: what only the pass needed goes
 	keep := chosen(ms, messageLimit(ms, of))
-	n.Omitted += len(ms) - len(keep)
-	n.Messages = make([]facts.Message, len(keep))
+	g.Omitted += len(ms) - len(keep)
+	g.Messages = make([]facts.Message, len(keep))
 	for i, k := range keep {
-		n.Messages[i] = ms[k].Message
+		g.Messages[i] = ms[k].Message
 	}
 	if len(keep) < len(ms) {
-		moved(n.Messages, keep)
+		moved(g.Messages, keep)
 	}
-	return &n
+	out := g.Negotiation
+	return &out
+}
+
+// first is the time of its first message.
+func (n *negotiation) first() int64 {
+	t := int64(math.MaxInt64)
+	for i := range n.head {
+		t = min(t, n.head[i].ts)
+	}
+	if n.ring != nil {
+		for i := range n.ring.tail {
+			t = min(t, n.ring.tail[i].ts)
+		}
+	}
+	return t
 }
 
 // Bounds of what is handed over, for captures of many negotiations: a message takes 350
@@ -53,6 +91,7 @@ func (g *negotiation) finish(room *[]message, of int) *facts.Negotiation {
 const (
 	totalMessages = 40000
 	leastMessages = 12
+	maxVendorIDs  = 48   // of a negotiation
 	plainMessages = 5    // of one that went as it should,
 	manyPlain     = 1500 // where there are more than these
 )
@@ -161,7 +200,7 @@ func moved(ms []facts.Message, keep []int) {
 }
 
 // sides decides who began and marks each message with its direction.
-func (g *negotiation) sides(ms []*message) {
+func (g *opened) sides(ms []*message) {
 	if g.Version == 2 {
 		for i := range ms {
 			ms[i].FromInitiator = ms[i].Flags&flagInitiator != 0
@@ -237,7 +276,7 @@ func firstSides(ms []*message) (initiator, responder netip.AddrPort, known bool)
 }
 
 // paths lists the pairs of ends.
-func (g *negotiation) paths(ms []*message) {
+func (g *opened) paths(ms []*message) {
 	for i := range ms {
 		m := ms[i]
 		a, b := m.Src, m.Dst
@@ -338,7 +377,7 @@ func doubled(ms []*message, i, first int) int {
 }
 
 // steps names the messages.
-func (g *negotiation) steps(ms []*message) {
+func (g *opened) steps(ms []*message) {
 	if g.Version == 2 {
 		g.Exchange = "ikev2"
 		for i := range ms {
@@ -492,7 +531,7 @@ func inherit(ms []*message, d *dialogue) {
 	}
 }
 
-func (g *negotiation) quick(ms []*message) {
+func (g *opened) quick(ms []*message) {
 	for _, d := range dialogues(ms, exQuick) {
 		for k, i := range d.mine {
 			m := ms[i]
@@ -516,7 +555,7 @@ func (g *negotiation) quick(ms []*message) {
 // transactions tells XAUTH from mode configuration: the headend begins XAUTH, the client
 // mode configuration. A headend's second dialogue is the status, unless the client's answer
 // is longer than the question: then it asked again.
-func (g *negotiation) transactions(ms []*message) {
+func (g *opened) transactions(ms []*message) {
 	n, status := 0, false
 	for _, d := range dialogues(ms, exTransaction) {
 		var step, first, second string
@@ -552,7 +591,7 @@ const probeAnswer = 2 * time.Second
 
 // informational names IKEv1 informational messages. Encrypted ones are guessed by pattern:
 // pairs of one length, there and back within a round trip, are DPD (RFC 3706).
-func (g *negotiation) informational(ms []*message) {
+func (g *opened) informational(ms []*message) {
 	var open []int // encrypted, not yet paired
 	probe := 0     // length of known DPD messages
 	up := false
@@ -690,7 +729,7 @@ func exchangeName2(ex uint8) string {
 }
 
 // natSides reads the NAT detection payloads: whose address is not the one in the packet.
-func (g *negotiation) natSides(ms []*message) {
+func (g *opened) natSides(ms []*message) {
 	initiator, responder := false, false
 	for i := range ms {
 		m := ms[i]
@@ -716,18 +755,36 @@ func (g *negotiation) natSides(ms []*message) {
 	case responder:
 		g.NATSide = "responder"
 	}
-	for _, x := range g.seen {
-		g.NATSeen = append(g.NATSeen, facts.NATSeen{FromInitiator: g.byInitiator(ms, x.src), InitSPI: g.InitSPI, RespSPI: x.resp, Sum: x.sum})
+	if g.odd != nil {
+		for _, x := range g.odd.seen {
+			g.NATSeen = append(g.NATSeen, facts.NATSeen{FromInitiator: g.byInitiator(ms, x.src), InitSPI: g.InitSPI, RespSPI: x.resp, Sum: x.sum})
+		}
 	}
-	g.NATTOffered = g.natt[0] && g.natt[1]
-	g.VendorIDs = make([]facts.VendorID, 0, len(g.vendors))
-	for _, v := range g.vendors {
-		g.VendorIDs = append(g.VendorIDs, facts.VendorID{Name: v.name, FromInitiator: g.byInitiator(ms, v.src)})
+	g.NATTOffered = g.nattInit && g.nattResponder
+	if len(g.vendors) == 0 {
+		return
+	}
+	g.VendorIDs = make([]facts.VendorID, 0, len(*g.vendors[0].names)*len(g.vendors))
+	for i, v := range g.vendors {
+		// One sender's are named once, whichever of its messages they came in.
+		before := func(name string) bool {
+			return slices.ContainsFunc(g.vendors[:i], func(o vendorSeen) bool {
+				a, b := g.ways[o.way], g.ways[v.way]
+				return a.src == b.src && a.sport == b.sport && slices.Contains(*o.names, name)
+			})
+		}
+		e := g.ways[v.way]
+		initiator := g.byInitiator(ms, addrPort(e.src, e.sport))
+		for k, name := range *v.names {
+			if len(g.VendorIDs) < maxVendorIDs && !slices.Contains((*v.names)[:k], name) && !before(name) {
+				g.VendorIDs = append(g.VendorIDs, facts.VendorID{Name: name, FromInitiator: initiator})
+			}
+		}
 	}
 }
 
 // byInitiator tells on which side an end stands.
-func (g *negotiation) byInitiator(ms []*message, end netip.AddrPort) bool {
+func (g *opened) byInitiator(ms []*message, end netip.AddrPort) bool {
 	for i := range ms {
 		if ms[i].Src == end {
 			return ms[i].FromInitiator

@@ -22,18 +22,19 @@ type pieceSet struct {
 // says in the clear, behind the payload of the piece itself, and piece returns true.
 func (f *follower) piece(g *negotiation, m *sighting, outer *header, e ends, d *decoded) bool {
 	var s *pieceSet
-	for _, x := range g.pieces {
+	o := g.rarely()
+	for _, x := range o.pieces {
 		if x.id == d.fragID && x.e.src == e.src && x.e.dst == e.dst {
 			s = x
 		}
 	}
 	if s == nil || s.done && d.part == 1 {
-		if len(g.pieces) >= maxPieceSets {
-			g.pieces[0].data = nil
-			g.pieces = slices.Delete(g.pieces, 0, 1)
+		if len(o.pieces) >= maxPieceSets {
+			o.pieces[0].data = nil
+			o.pieces = slices.Delete(o.pieces, 0, 1)
 		}
 		s = &pieceSet{e: e, id: d.fragID, data: map[int][]byte{}}
-		g.pieces = append(g.pieces, s)
+		o.pieces = append(o.pieces, s)
 	}
 	m.rare.set = s
 	if d.parts > 0 {
@@ -70,6 +71,6 @@ func (f *follower) piece(g *negotiation, m *sighting, outer *header, e ends, d *
 	d.payloads = slices.Insert(d.payloads, 0, own...)
 	d.malformed, d.piece = "", nil
 	m.natSrc, m.natDst = d.natSrc, d.natDst
-	g.sees(&h, m.e, d)
+	g.sees(&h, e, d)
 	return true
 }

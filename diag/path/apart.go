@@ -14,6 +14,7 @@ type lot struct {
 	caps   []*facts.Capture
 	perCap []map[pair]bool
 	own    []map[netip.Addr]bool
+	quiet  []bool // captures without any tunnel
 	idx    []index
 	orig   []*facts.Capture // what caps are shares of; nil when they are whole
 
@@ -165,7 +166,7 @@ func (l *lot) apart() []*lot {
 	take := func(i int) *facts.Capture {
 		if part[i] == nil {
 			c := *l.caps[h]
-			c.Negotiations, c.ESP, c.Keepalives, c.Garbage, c.ICMP = nil, nil, nil, nil, nil
+			c.Folded, c.Negotiations, c.ESP, c.Keepalives, c.Garbage, c.ICMP = nil, nil, nil, nil, nil, nil
 			part[i] = &c
 		}
 		return part[i]
@@ -250,6 +251,7 @@ func (l *lot) add(c *facts.Capture, from *lot, i int, x index) {
 	l.orig = append(l.orig, o)
 	l.perCap = append(l.perCap, from.perCap[i])
 	l.own = append(l.own, from.own[i])
+	l.quiet = append(l.quiet, from.quiet[i])
 	l.idx = append(l.idx, x)
 }
 
@@ -341,7 +343,7 @@ func (l *lot) byPorts() []*lot {
 	var out []*lot
 	for k, p := range peers {
 		c := *l.caps[h]
-		c.Negotiations, c.ESP, c.Keepalives, c.Garbage, c.ICMP = p.negs, p.esp, nil, nil, nil
+		c.Folded, c.Negotiations, c.ESP, c.Keepalives, c.Garbage, c.ICMP = nil, p.negs, p.esp, nil, nil, nil
 		mine := func(a, b netip.AddrPort) bool { return p.ends[a] || p.ends[b] }
 		for _, q := range near {
 			for _, f := range l.idx[h].esp[q] {

@@ -2,6 +2,7 @@ package path
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -18,62 +19,146 @@ func mkPair(a, b netip.Addr) pair {
 	return pair{a, b}
 }
 
-// maxWires bounds the tunnels of one run; the rest of a scanned or flooded capture is left out.
-const maxWires = 4000
+// maxPairs bounds the pairs of addresses of one run; the rest of a scanned or flooded capture
+// is left out.
+const maxPairs = 400000
 
-// groups joins pairs of addresses that are one tunnel.
+// groups joins pairs of addresses that are one tunnel. Pairs go by their number: there may be
+// a hundred thousand.
 type groups struct {
-	parent map[pair]pair
-	order  []pair
+	id     map[pair]int32
+	pairs  []pair
+	parent []int32
+	order  []int32 // those that a tunnel has, as they appeared
+	real   []bool  // which these are
+	in     []set   // of which captures
 }
 
-func (g *groups) find(p pair) pair {
-	q, ok := g.parent[p]
-	if !ok {
-		if len(g.order) >= 4*maxWires {
-			return p
+// set is a set of small numbers.
+type set []uint64
+
+func (s set) has(i int32) bool { return int(i>>6) < len(s) && s[i>>6]&(1<<(i&63)) != 0 }
+
+func (s *set) add(i int32) {
+	for int(i>>6) >= len(*s) {
+		*s = append(*s, 0)
+	}
+	(*s)[i>>6] |= 1 << (i & 63)
+}
+
+// number is the pair's, -1 when there are too many.
+func (g *groups) number(p pair) int32 {
+	if i, ok := g.id[p]; ok {
+		return i
+	}
+	if len(g.pairs) >= maxPairs {
+		return -1
+	}
+	i := int32(len(g.pairs))
+	g.id[p] = i
+	g.pairs, g.parent, g.real = append(g.pairs, p), append(g.parent, i), append(g.real, false)
+	return i
+}
+
+// use says that a capture has a tunnel between two addresses.
+func (g *groups) use(capture int, a, b netip.Addr) int32 {
+	i := g.number(mkPair(a, b))
+	if i >= 0 {
+		if !g.real[i] {
+			g.real[i] = true
+			g.order = append(g.order, i)
 		}
-		g.parent[p] = p
-		g.order = append(g.order, p)
-		return p
+		g.in[capture].add(i)
 	}
-	if q == p {
-		return p
-	}
-	r := g.find(q)
-	g.parent[p] = r
-	return r
+	return i
 }
 
-func (g *groups) join(a, b pair) {
-	ra, rb := g.find(a), g.find(b)
-	if ra != rb {
+func (g *groups) find(i int32) int32 {
+	for g.parent[i] != i {
+		g.parent[i] = g.parent[g.parent[i]]
+		i = g.parent[i]
+	}
+	return i
+}
+
+func (g *groups) join(a, b int32) {
+	if a < 0 || b < 0 {
+		return
+	}
+	if ra, rb := g.find(a), g.find(b); ra != rb {
 		g.parent[rb] = ra
 	}
 }
 
-// Tunnels splits captures into tunnels (a pair of ends under all their addresses) and
-// compares what the captures show of each. Captures in which there is no tunnel at all
-// come as Wires without Attempts, one for each.
-func Tunnels(caps []*facts.Capture) []*Wire {
-	g := &groups{parent: map[pair]pair{}}
-	cookie := map[uint64]pair{}
-	spi := map[uint32]pair{}
-	perCap := make([]map[pair]bool, len(caps))
-	for i, c := range caps {
-		perCap[i] = map[pair]bool{}
-		use := func(a, b netip.Addr) pair {
-			p := mkPair(a, b)
-			g.find(p)
-			perCap[i][p] = true
-			return p
+// of lists the pairs of one capture.
+func (g *groups) of(capture int) (out []pair) {
+	for _, i := range g.order {
+		if g.in[capture].has(i) {
+			out = append(out, g.pairs[i])
 		}
-		for _, n := range c.Negotiations {
-			p := use(n.Initiator.Addr(), n.Responder.Addr())
+	}
+	return out
+}
+
+// rows finds the negotiations or the flows of a pair by its number.
+type rows struct {
+	list  []int32 // sorted by pair
+	start []int32
+}
+
+// byPair makes the table from each row's pair, -1 for none.
+func byPair(of []int32, pairs int) rows {
+	r := rows{start: make([]int32, pairs+1)}
+	n := 0
+	for _, p := range of {
+		if p >= 0 {
+			r.start[p+1]++
+			n++
+		}
+	}
+	for i := range pairs {
+		r.start[i+1] += r.start[i]
+	}
+	r.list = make([]int32, n)
+	at := slices.Clone(r.start)
+	for i, p := range of {
+		if p >= 0 {
+			r.list[at[p]] = int32(i)
+			at[p]++
+		}
+	}
+	return r
+}
+
+func (r rows) of(pair int32) []int32 { return r.list[r.start[pair]:r.start[pair+1]] }
+
+// Tunnels splits captures into tunnels and compares what the captures show of each.
+func Tunnels(caps []*facts.Capture) []*Wire { return slices.Collect(Each(caps)) }
+
+// Each splits captures into tunnels (a pair of ends under all their addresses) and compares
+// what the captures show of each. A tunnel is made when its turn comes, so that of thousands
+// only the one that is looked at takes room. Captures in which there is no tunnel at all come
+// as Wires without Attempts, one for each.
+func Each(caps []*facts.Capture) iter.Seq[*Wire] {
+	return func(yield func(*Wire) bool) { each(caps, yield) }
+}
+
+func each(caps []*facts.Capture, yield func(*Wire) bool) {
+	g := &groups{id: map[pair]int32{}, in: make([]set, len(caps))}
+	cookie := map[uint64]int32{}
+	spi := map[uint32]int32{}
+	negOf, espOf := make([][]int32, len(caps)), make([][]int32, len(caps))
+	away := make([]distance, len(caps))
+	for i, c := range caps {
+		away[i] = distance{map[netip.Addr]int{}, map[netip.Addr]int{}}
+		for _, n := range c.EachNegotiation() {
+			p := g.use(i, n.Initiator.Addr(), n.Responder.Addr())
+			negOf[i] = append(negOf[i], p)
+			away[i].note(n)
 			for _, q := range n.Paths {
-				g.join(p, use(q.Initiator.Addr(), q.Responder.Addr()))
+				g.join(p, g.use(i, q.Initiator.Addr(), q.Responder.Addr()))
 			}
-			if n.InitSPI == 0 {
+			if n.InitSPI == 0 || p < 0 {
 				continue
 			}
 			if q, ok := cookie[n.InitSPI]; ok {
@@ -82,12 +167,17 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 				cookie[n.InitSPI] = p
 			}
 		}
-		for _, f := range c.ESP {
+		for _, f := range c.EachESP() {
 			if !f.Trusted && f.UDP {
+				espOf[i] = append(espOf[i], g.number(mkPair(f.Src.Addr(), f.Dst.Addr())))
 				continue
 			}
-			p := use(f.Src.Addr(), f.Dst.Addr())
-			if q, ok := spi[f.SPI]; ok && q != p && shareAddr(q, p) {
+			p := g.use(i, f.Src.Addr(), f.Dst.Addr())
+			espOf[i] = append(espOf[i], p)
+			if p < 0 {
+				continue
+			}
+			if q, ok := spi[f.SPI]; ok && q != p && shareAddr(g.pairs[q], g.pairs[p]) {
 				g.join(q, p)
 			} else if !ok {
 				spi[f.SPI] = p
@@ -96,7 +186,7 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 		meant := ctcpMeant(c)
 		for _, f := range c.CTCP {
 			if meant(f) {
-				use(f.Client.Addr(), f.Server.Addr())
+				g.use(i, f.Client.Addr(), f.Server.Addr())
 			}
 		}
 	}
@@ -108,40 +198,59 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 				if _, ok := cookie[q.InitSPI]; ok {
 					continue
 				}
-				p := mkPair(q.Src.Addr(), q.Dst.Addr())
-				if _, ok := g.parent[p]; !ok {
-					g.find(p)
-					perCap[i][p] = true
+				if p, ok := g.id[mkPair(q.Src.Addr(), q.Dst.Addr())]; !ok || !g.real[p] {
+					g.use(i, q.Src.Addr(), q.Dst.Addr())
 				}
 			}
 		}
 	}
-	joinNAT(g, caps, perCap)
+	cookie, spi = nil, nil
+	joinNAT(g, caps)
 
-	members := map[pair][]pair{}
-	var roots []pair
-	for _, p := range g.order {
+	rootOf := make([]int32, len(g.order)) // by place in g.order: its root's in roots
+	var roots []int32
+	at := map[int32]int32{}
+	for i, p := range g.order {
 		r := g.find(p)
-		if members[r] == nil {
+		k, ok := at[r]
+		if !ok {
+			k = int32(len(roots))
+			at[r] = k
 			roots = append(roots, r)
 		}
-		members[r] = append(members[r], p)
+		rootOf[i] = k
 	}
+	at = nil
+	ofRoot := byPair(rootOf, len(roots))
 	own := make([]map[netip.Addr]bool, len(caps))
-	for i, c := range caps {
-		own[i] = ownAddrs(c, perCap[i])
-	}
 	idx := make([]index, len(caps))
+	neg, esp := make([]rows, len(caps)), make([]rows, len(caps))
+	quiet := make([]bool, len(caps))
 	for i, c := range caps {
-		idx[i] = newIndex(c)
+		ps := g.of(i)
+		quiet[i] = len(ps) == 0
+		own[i] = ownAddrs(c, &away[i], ps)
+		away[i] = distance{}
+		idx[i] = newTables(c)
+		neg[i], esp[i] = byPair(negOf[i], len(g.pairs)), byPair(espOf[i], len(g.pairs))
+		negOf[i], espOf[i] = nil, nil
 	}
-	var out []*Wire
 	used := make([]bool, len(caps))
-	for _, r := range roots {
-		if len(out) >= maxWires {
-			break
+	for k := range roots {
+		whole := &lot{caps: caps, own: own, quiet: quiet, idx: slices.Clone(idx), perCap: make([]map[pair]bool, len(caps))}
+		for _, o := range ofRoot.of(int32(k)) {
+			p := g.order[o]
+			whole.ps = append(whole.ps, g.pairs[p])
+			for i, c := range caps {
+				if g.in[i].has(p) {
+					if whole.perCap[i] == nil {
+						whole.perCap[i] = map[pair]bool{}
+					}
+					whole.perCap[i][g.pairs[p]] = true
+				}
+				whole.idx[i].open(c, g.pairs[p], neg[i].of(p), esp[i].of(p))
+			}
 		}
-		whole := &lot{ps: members[r], caps: caps, perCap: perCap, own: own, idx: idx}
 		var lots []*lot
 		for _, l := range whole.apart() {
 			lots = append(lots, l.byPorts()...)
@@ -158,7 +267,9 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 					}
 				}
 			}
-			out = append(out, w)
+			if !yield(w) {
+				return
+			}
 		}
 	}
 	for i, c := range caps {
@@ -172,9 +283,10 @@ func Tunnels(caps []*facts.Capture) []*Wire {
 		if len(w.Addrs) > 1 {
 			w.Addrs = w.Addrs[:1]
 		}
-		out = append(out, w)
+		if !yield(w) {
+			return
+		}
 	}
-	return out
 }
 
 // ctcpMeant tells of a TCP connection whether it can be IPsec over TCP. One that never carried
@@ -186,10 +298,10 @@ func ctcpMeant(c *facts.Capture) func(f *facts.CTCPFlow) bool {
 		return func(*facts.CTCPFlow) bool { return true }
 	}
 	vpn, other, tries := map[netip.Addr]bool{}, map[pair]bool{}, map[pair]int{}
-	for _, n := range c.Negotiations {
+	for _, n := range c.EachNegotiation() {
 		vpn[n.Initiator.Addr()], vpn[n.Responder.Addr()] = true, true
 	}
-	for _, f := range c.ESP {
+	for _, f := range c.EachESP() {
 		if f.Trusted {
 			vpn[f.Src.Addr()], vpn[f.Dst.Addr()] = true, true
 		}
@@ -215,12 +327,15 @@ func shareAddr(a, b pair) bool {
 // joinNAT joins the only tunnel of one capture with the only tunnel of another when they
 // share an address and the other one is private on one side: the same tunnel before and
 // after a NAT, with no packet in common.
-func joinNAT(g *groups, caps []*facts.Capture, perCap []map[pair]bool) {
+func joinNAT(g *groups, caps []*facts.Capture) {
 	if len(caps) != 2 {
 		return
 	}
-	root := func(i int) (only pair, ok bool) {
-		for p := range perCap[i] {
+	root := func(i int) (only int32, ok bool) {
+		for _, p := range g.order {
+			if !g.in[i].has(p) {
+				continue
+			}
 			r := g.find(p)
 			if ok && r != only {
 				return r, false
@@ -231,10 +346,10 @@ func joinNAT(g *groups, caps []*facts.Capture, perCap []map[pair]bool) {
 	}
 	a, one := root(0)
 	b, two := root(1)
-	if !one || !two || a == b || !shareAddr(a, b) {
+	if !one || !two || a == b || !shareAddr(g.pairs[a], g.pairs[b]) {
 		return
 	}
-	private := func(p pair) bool { return p.lo.IsPrivate() || p.hi.IsPrivate() }
+	private := func(i int32) bool { return g.pairs[i].lo.IsPrivate() || g.pairs[i].hi.IsPrivate() }
 	if private(a) != private(b) {
 		g.join(a, b)
 	}
@@ -258,9 +373,25 @@ func hops(ttl uint8) int {
 	return initialTTL(ttl) - int(ttl)
 }
 
+// distance counts the messages of each sender that no router has touched yet, and the others.
+type distance struct{ near, far map[netip.Addr]int }
+
+func (d *distance) note(n *facts.Negotiation) {
+	for i := range n.Messages {
+		m := &n.Messages[i]
+		switch {
+		case m.TTL == 0:
+		case hops(m.TTL) == 0:
+			d.near[m.Src.Addr()]++
+		default:
+			d.far[m.Src.Addr()]++
+		}
+	}
+}
+
 // ownAddrs are the addresses whose packets left at this capture point: given, or told by
 // a TTL that no router has touched while the peer's was, or common to all its tunnels.
-func ownAddrs(c *facts.Capture, pairs map[pair]bool) map[netip.Addr]bool {
+func ownAddrs(c *facts.Capture, d *distance, pairs []pair) map[netip.Addr]bool {
 	own := map[netip.Addr]bool{}
 	for _, a := range c.Own {
 		own[a] = true
@@ -268,23 +399,10 @@ func ownAddrs(c *facts.Capture, pairs map[pair]bool) map[netip.Addr]bool {
 	if len(own) > 0 {
 		return own
 	}
-	near, far := map[netip.Addr]int{}, map[netip.Addr]int{}
-	for _, n := range c.Negotiations {
-		for i := range n.Messages {
-			m := &n.Messages[i]
-			if m.TTL == 0 {
-				continue
-			}
-			if hops(m.TTL) == 0 {
-				near[m.Src.Addr()]++
-			} else {
-				far[m.Src.Addr()]++
-			}
-		}
-	}
+	near, far := d.near, d.far
 	// Its peers must be further away, or silent.
 	crowded := map[netip.Addr]bool{}
-	for p := range pairs {
+	for _, p := range pairs {
 		crowded[p.lo] = crowded[p.lo] || near[p.hi] > far[p.hi]
 		crowded[p.hi] = crowded[p.hi] || near[p.lo] > far[p.lo]
 	}
@@ -297,7 +415,7 @@ func ownAddrs(c *facts.Capture, pairs map[pair]bool) map[netip.Addr]bool {
 		return own
 	}
 	var common map[netip.Addr]bool
-	for p := range pairs {
+	for _, p := range pairs {
 		if common == nil {
 			common = map[netip.Addr]bool{p.lo: true, p.hi: true}
 			continue
@@ -326,11 +444,10 @@ type index struct {
 	host map[netip.Addr][]int
 }
 
+// newIndex is of a capture that is a share of another, and not folded.
 func newIndex(c *facts.Capture) index {
-	x := index{
-		neg: map[pair][]*facts.Negotiation{}, esp: map[pair][]*facts.ESPFlow{}, ctcp: map[pair][]*facts.CTCPFlow{},
-		ka: map[pair][]int{}, icmp: map[pair][]int{}, orph: map[pair][]int{}, garb: map[pair][]int{}, host: map[netip.Addr][]int{},
-	}
+	x := newTables(c)
+	x.neg, x.esp = map[pair][]*facts.Negotiation{}, map[pair][]*facts.ESPFlow{}
 	for _, n := range c.Negotiations {
 		p := mkPair(n.Initiator.Addr(), n.Responder.Addr())
 		x.neg[p] = append(x.neg[p], n)
@@ -338,6 +455,35 @@ func newIndex(c *facts.Capture) index {
 	for _, f := range c.ESP {
 		p := mkPair(f.Src.Addr(), f.Dst.Addr())
 		x.esp[p] = append(x.esp[p], f)
+	}
+	return x
+}
+
+// open takes the rows of a pair into the index.
+func (x *index) open(c *facts.Capture, p pair, negs, flows []int32) {
+	if len(negs) > 0 {
+		if x.neg == nil {
+			x.neg = map[pair][]*facts.Negotiation{}
+		}
+		for _, i := range negs {
+			x.neg[p] = append(x.neg[p], c.NegotiationAt(int(i)))
+		}
+	}
+	if len(flows) > 0 {
+		if x.esp == nil {
+			x.esp = map[pair][]*facts.ESPFlow{}
+		}
+		for _, i := range flows {
+			x.esp[p] = append(x.esp[p], c.ESPAt(int(i)))
+		}
+	}
+}
+
+// newTables is an index without the negotiations and the ESP.
+func newTables(c *facts.Capture) index {
+	x := index{
+		ctcp: map[pair][]*facts.CTCPFlow{},
+		ka:   map[pair][]int{}, icmp: map[pair][]int{}, orph: map[pair][]int{}, garb: map[pair][]int{}, host: map[netip.Addr][]int{},
 	}
 	meant := ctcpMeant(c)
 	for _, f := range c.CTCP {
@@ -483,7 +629,7 @@ func build(l *lot, tunnels int) *Wire {
 					relevant = true
 				}
 			}
-			if len(caps) == 2 && tunnels == 1 && len(perCap[i]) == 0 {
+			if len(caps) == 2 && tunnels == 1 && l.quiet[i] {
 				relevant = true
 			}
 		}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -11,15 +12,71 @@ import (
 
 // WriteJSON writes the report as contracts/report.md has it.
 func WriteJSON(w io.Writer, r Report) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
-		return fmt.Errorf("report as JSON: %w", err)
+	out := &jsonWriter{w: bufio.NewWriter(w)}
+	out.enc = json.NewEncoder(&out.one)
+	out.enc.SetEscapeHTML(false)
+	out.text("{\n  \"schema\": ")
+	out.value(r.Schema, "  ")
+	out.text(",\n  \"generated_at\": ")
+	out.value(r.GeneratedAt, "  ")
+	list(out, "tunnels", r.Tunnels)
+	list(out, "findings", r.Findings)
+	list(out, "errors", r.Errors)
+	out.text("\n}\n")
+	if out.err == nil {
+		out.err = out.w.Flush()
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	if out.err != nil {
+		return fmt.Errorf("report as JSON: %w", out.err)
+	}
+	return nil
+}
+
+// jsonWriter writes a report row by row: a headend's has a hundred megabytes, which nobody
+// wants to hold twice.
+type jsonWriter struct {
+	w   *bufio.Writer
+	one bytes.Buffer
+	enc *json.Encoder
+	err error
+}
+
+func (o *jsonWriter) text(s string) {
+	if o.err == nil {
+		_, o.err = o.w.WriteString(s)
+	}
+}
+
+func (o *jsonWriter) value(v any, indent string) {
+	o.one.Reset()
+	o.enc.SetIndent(indent, "  ")
+	if o.err == nil {
+		o.err = o.enc.Encode(v)
+	}
+	if o.err == nil {
+		_, o.err = o.w.Write(bytes.TrimSuffix(o.one.Bytes(), []byte("\n")))
+	}
+}
+
+func list[T any](o *jsonWriter, name string, rows []T) {
+	o.text(",\n  \"" + name + "\": ")
+	switch {
+	case rows == nil:
+		o.text("null")
+		return
+	case len(rows) == 0:
+		o.text("[]")
+		return
+	}
+	for i := range rows {
+		if i == 0 {
+			o.text("[\n    ")
+		} else {
+			o.text(",\n    ")
+		}
+		o.value(&rows[i], "    ")
+	}
+	o.text("\n  ]")
 }
 
 // Plain makes a device's text safe for a terminal or a chat message: control and
