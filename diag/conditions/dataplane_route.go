@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"vpnbot/diag/facts"
+	"vpnbot/diag/parse/syslog"
 	"vpnbot/diag/report"
 )
 
@@ -530,6 +531,10 @@ var backupPeerMissing = Condition{
 					clues = append(clues, For(1, "the peer's address does not answer", p.Place))
 				}
 			}
+			if p, ok := t.saidDown(e.Peer); ok {
+				down = true
+				clues = append(clues, For(1.6, "the only peer is out of service, people say", p))
+			}
 			if !down || len(t.phase1Up()) > 0 {
 				continue
 			}
@@ -547,6 +552,34 @@ var backupPeerMissing = Condition{
 		return out
 	},
 }
+
+// saidDown finds a line in which people say that the address is out of service: a peer that
+// exists and is down is not one that was entered wrongly.
+func (t *Tunnel) saidDown(a netip.Addr) (facts.Place, bool) {
+	if t.Set == nil || !a.IsValid() {
+		return facts.Place{}, false
+	}
+	for _, d := range t.Set.Devices {
+		for _, para := range paragraphs(d.Notes) {
+			cs := clauses(para)
+			for i, c := range cs {
+				if !slices.Contains(syslog.Addrs(c.text), a) {
+					continue
+				}
+				text := c.text
+				if i+1 < len(cs) && !c.ends && len(syslog.Addrs(cs[i+1].text)) == 0 {
+					text += cs[i+1].text
+				}
+				if hasAny(text, outOfService...) && !hasAny(text, works...) {
+					return c.place, true
+				}
+			}
+		}
+	}
+	return facts.Place{}, false
+}
+
+var outOfService = []string{" down ", " dead ", " offline ", " off line ", " out of service ", " out of order ", " maintenance ", " power cut ", " no power ", " broken ", " ausgefallen ", " tot ", " wartung ", " außer betrieb ", " en panne ", " hors service ", " fuera de servicio ", " caído "}
 
 // spareGroup is a site-to-site tunnel-group that no crypto map entry uses.
 type spareGroup struct {

@@ -100,6 +100,9 @@ var peerAddressMismatch = Condition{
 				if c := o.Config(); c != nil && o.Peer.IsValid() && o.Peer != e.Own && !slices.Contains(e.Device.Addresses, o.Peer) && e.Device.Config != nil && len(e.Device.Addresses) > 0 {
 					for _, m := range c.MapEntries {
 						if slices.Contains(m.Peers, o.Peer) && mirror(c, m, e) && !t.owned(o.Peer) {
+							if _, out := t.saidDown(o.Peer); out {
+								continue
+							}
 							gap := fmt.Sprintf("%s has peer %s, %s has the address %s", o.Label(), o.Peer, e.Label(), e.Own)
 							set, gaps = append(set, o.Peer.String()), append(gaps, gap)
 							clues = append(clues, For(4, gap, place2(m, "peer")))

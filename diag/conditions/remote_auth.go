@@ -186,7 +186,9 @@ func refusedUsers(evs []facts.Event) []facts.Event {
 	admin, in := map[string]bool{}, map[string]int{}
 	for i, ev := range evs {
 		switch ev.ID {
-		case "605004", "605005", "611102", "611101", "308001", "502103", "111008", "111010", "SEC_LOGIN-4-LOGIN_FAILED", "SEC_LOGIN-5-LOGIN_SUCCESS":
+		case "605004", "611102", "308001", "SEC_LOGIN-4-LOGIN_FAILED":
+			// Only a login that was denied on the device itself explains a refusal: people who
+			// manage the device are VPN users too.
 			for _, u := range quotedNames(ev.Text) {
 				admin[u] = true
 			}
@@ -200,9 +202,7 @@ func refusedUsers(evs []facts.Event) []facts.Event {
 	for i, ev := range evs {
 		ok := false
 		switch ev.ID {
-		case "113015", "113005", "713167", "713166", "713198", "751011", "713060", "611311":
-			ok = true
-		case "113021":
+		case "113015", "113005", "113021", "713167", "713166", "713198", "751011", "713060", "611311":
 			ok = true
 		default:
 			ok = (ev.Kind == "debug" || ev.Kind == "ios" || ev.ID == "" || ev.Kind == "console") && hasAny(ev.Text, "aaa user authentication rejected", "has failed user authentication", "remote peer has failed user authentication", "user authentication failed", "xauth: authentication failed", "xauth authentication failed", "xauth failed", "failed xauth", "authentication failed: user", "access-reject", "user authentication failure", "authentication rejected: reason = ")
@@ -212,13 +212,17 @@ func refusedUsers(evs []facts.Event) []facts.Event {
 			continue
 		}
 		u := userOf(ev)
-		if u != "" && (admin[u] || in[u] > i+1) {
+		vpn := slices.Contains(vpnRefusals, ev.ID)
+		if u != "" && (admin[u] && !vpn || in[u] > i+1) {
 			continue
 		}
 		out = append(out, ev)
 	}
 	return out
 }
+
+// vpnRefusals are the messages that only a VPN user's refusal causes.
+var vpnRefusals = []string{"713167", "713166", "713198", "751011", "713060", "611311"}
 
 // quotedNames returns the user names in a login message.
 func quotedNames(s string) []string {
@@ -249,7 +253,7 @@ var userAuth = Condition{
 			if len(x) == 0 {
 				continue
 			}
-			strong := withID(x, "713167", "713166", "713198", "751011", "713060", "611311")
+			strong := withID(x, vpnRefusals...)
 			w := 2.2
 			switch {
 			case len(strong) > 0:

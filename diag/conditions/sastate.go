@@ -3,6 +3,7 @@ package conditions
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"vpnbot/diag/facts"
 	"vpnbot/diag/report"
@@ -77,6 +78,9 @@ var staleSA = Condition{
 			} else if len(x) == 1 {
 				clues = append(clues, For(1, e.Label()+" got ESP with an SPI it does not have", at(x...)...))
 				holder = other(t, i)
+			}
+			if x := named(withID(evs, "RECVD_PKT_INV_SPI", "402114")); len(x) > 0 && e.aroundRekey(x) {
+				clues = append(clues, Against(2.6, "packets of the old SA around the moment when a new one came up: normal"))
 			}
 			if len(clues) > 0 && e.stranger() {
 				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
@@ -203,6 +207,23 @@ func unpaired(a, b *End) (facts.Place, facts.Place, bool) {
 		break
 	}
 	return p, q, true
+}
+
+// aroundRekey: one or two packets with an unknown SPI within a minute, beside a new SA or with
+// SAs that carry traffic both ways.
+func (e *End) aroundRekey(x []facts.Event) bool {
+	last := x[len(x)-1]
+	if len(x) > 2 || !last.HasTime || last.Repeat > 1 || last.Time.Sub(x[0].Time) > time.Minute {
+		return false
+	}
+	for _, l := range e.lives() {
+		for _, m := range l.moments {
+			if d := m.ev.Time.Sub(last.Time); (m.step == cameUp || m.step == rekeyed) && m.ev.HasTime && d.Abs() <= 2*time.Minute {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(e.IPsec(), func(sa facts.IPsecSA) bool { return len(sa.SPIIn) > 0 && sa.Decaps > 0 && sa.Encaps > 0 })
 }
 
 // moving: two readings of the same SA show that decapsulations grow.

@@ -11,6 +11,7 @@
 package transcript
 
 import (
+	"slices"
 	"strings"
 
 	"vpnbot/diag/facts"
@@ -85,12 +86,12 @@ func CutLines(lines []facts.Line, source string) (outputs []facts.Output, hostna
 		}
 	}
 	close(len(lines), false)
-	// An empty answer that no command stands before says nothing.
+	// An empty answer that no command stands before says nothing, unless it names what is empty.
 	kept := outputs[:0]
 	for i := range outputs {
 		o := &outputs[i]
 		finish(o)
-		if o.Command == "" && o.Empty {
+		if o.Command == "" && o.Empty && !slices.ContainsFunc(o.Text, noSAs) {
 			continue
 		}
 		kept = append(kept, *o)
@@ -129,6 +130,12 @@ func finish(o *facts.Output) {
 			break
 		}
 	}
+}
+
+// noSAs: "There are no isakmp sas", "There are no IKEv1 SAs", "There are no ipsec sas".
+func noSAs(l facts.Line) bool {
+	t := strings.ToLower(strings.TrimSpace(l.Text))
+	return strings.HasPrefix(t, "there are no ") && strings.HasSuffix(t, " sas")
 }
 
 func emptySentence(t string) bool {
