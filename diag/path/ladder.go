@@ -89,6 +89,7 @@ func (w *Wire) Ladder(a *Attempt, failing *Unit, title, note string) report.Ladd
 		from := max(maxSteps/2, min(at-maxSteps/4, len(l.Steps)-maxSteps/2))
 		tail := l.Steps[from:min(len(l.Steps), from+maxSteps/2)]
 		l.Steps = append(slices.Clone(head), tail...)
+		l.Steps[len(head)].Skipped = from - len(head)
 	}
 	return l
 }
@@ -163,6 +164,17 @@ func (w *Wire) lane(end int) string {
 	if e.Name != "" && e.Name != a {
 		return e.Name + " " + a
 	}
+	for i, p := range e.Ports { // one of several behind this address
+		if i == 0 {
+			a += " port"
+		} else {
+			a += ","
+		}
+		a += fmt.Sprintf(" %d", p)
+		if i == 3 {
+			break
+		}
+	}
 	return a
 }
 
@@ -228,8 +240,8 @@ func (w *Wire) step(a *Attempt, u *Unit, lanes map[int]int, failing bool) report
 	if a.Negs[0].Transport == "ctcp" {
 		s.Detail = "in TCP, " + size
 	}
-	if len(m.Changes) > 0 {
-		s.Detail += "; " + strings.Join(m.Changes[:min(2, len(m.Changes))], ", ")
+	if c := seenAs(m); c != "" {
+		s.Detail += "; " + c
 	}
 	switch {
 	case u.Arrived > 0 && u.Lost == 0 && m.Fate == Unseen:
@@ -294,6 +306,25 @@ func (w *Wire) step(a *Attempt, u *Unit, lanes map[int]int, failing bool) report
 	}
 	s.Decoded = decoded(x, m.Rcvd())
 	return s
+}
+
+// seenAs says in short what the path made of a message: a NAT's address and port, and what else.
+func seenAs(m *Msg) string {
+	var out []string
+	if a, b := m.Sent(), m.Rcvd(); a != nil && b != nil {
+		if a.Src != b.Src {
+			out = append(out, "arrives from "+b.Src.String())
+		}
+		if a.Dst != b.Dst {
+			out = append(out, "arrives at "+b.Dst.String())
+		}
+	}
+	for _, c := range m.Changes {
+		if !strings.HasPrefix(c, "source ") && !strings.HasPrefix(c, "destination ") {
+			out = append(out, c)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // fragArrived tells whether the fragment at an offset of a copy was seen at the receiver,

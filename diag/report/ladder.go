@@ -26,6 +26,7 @@ type LadderStep struct {
 	Fate      string // "arrived", "lost", "changed", "unseen" (only one end was captured), "injected"
 	Fragments []LadderFragment
 	Failing   bool            // the step that the diagnosis rests on
+	Skipped   int             // steps before this one that are left out
 	Packets   []string        // "hq.pcap 9"
 	Decoded   []LadderPayload // for the HTML report; no secret material
 }

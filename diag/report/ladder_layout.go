@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -58,11 +59,30 @@ func textWidth(s string, size float64, bold bool) float64 {
 	return float64(utf8.RuneCountInString(s)) * size * w
 }
 
+// stick is a blank at which no line breaks: it stands between a number and what it counts.
+const stick = "\u00a0"
+
 // wrapText breaks text at blanks.
 func wrapText(s string, width, size float64, bold bool, most int) []string {
 	var out []string
+	defer func() {
+		for i := range out {
+			out[i] = strings.ReplaceAll(out[i], stick, " ")
+		}
+	}()
+	var words []string
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\n' || r == '\t' }) {
+		for textWidth(w, size, bold) > width { // a name longer than the line
+			head := cutText(w, width, size, bold)
+			if head == "" {
+				break
+			}
+			words, w = append(words, head), w[len(head):]
+		}
+		words = append(words, w)
+	}
 	line := ""
-	for _, w := range strings.Fields(s) {
+	for _, w := range words {
 		switch {
 		case line == "":
 			line = w
@@ -81,6 +101,32 @@ func wrapText(s string, width, size float64, bold bool, most int) []string {
 		out[most-1] = cutText(out[most-1], width-size, size, bold) + "…"
 	}
 	return out
+}
+
+// packetList writes the packets of a step, those of one capture together: "hq 4, 8; spoke 3, 7".
+func packetList(ps []string) string {
+	by := map[string][]string{}
+	var order []string
+	for _, p := range ps {
+		i := strings.LastIndexByte(p, ' ')
+		if i < 0 {
+			i = 0
+		}
+		name := p[:i]
+		if by[name] == nil {
+			order = append(order, name)
+		}
+		by[name] = append(by[name], strings.TrimSpace(p[i:]))
+	}
+	var out []string
+	for _, name := range order {
+		ns := by[name]
+		if len(ns) > 8 {
+			ns = append(slices.Clone(ns[:7]), "…")
+		}
+		out = append(out, strings.TrimSpace(name+stick+strings.Join(ns, ", ")))
+	}
+	return strings.Join(out, "; ")
 }
 
 func cutText(s string, width, size float64, bold bool) string {
@@ -141,7 +187,7 @@ func layout(l Ladder) ([]shape, float64) {
 		if i < len(l.Lanes) {
 			name = l.Lanes[i]
 		}
-		boxes[i] = wrapText(name, width-16, 14, true, 4)
+		boxes[i] = wrapText(name, width-16, 14, true, 6)
 		boxH = max(boxH, float64(len(boxes[i]))*18+14)
 	}
 	for i := range n {
@@ -163,6 +209,10 @@ func layout(l Ladder) ([]shape, float64) {
 	}
 	var last time.Time
 	for i, s := range l.Steps {
+		if s.Skipped > 0 {
+			text((lane(0)+lane(n-1))/2, y+12, fmt.Sprintf("… %d more messages, not drawn …", s.Skipped), 13, true, 'm', black)
+			y += 28
+		}
 		if i > 0 && s.At.Sub(last) > 1500*time.Millisecond {
 			for _, x := range []float64{lane(0), lane(n - 1)} {
 				rect(x-4, y-2, 8, 16, white, none, 0)
@@ -176,14 +226,26 @@ func layout(l Ladder) ([]shape, float64) {
 			y += 24
 		}
 		last = s.At
-		details := wrapText(s.Detail, laneRight-laneLeft-60, 12.5, false, 2)
+		details := wrapText(strings.NewReplacer(" s,", stick+"s,", " s)", stick+"s)", " bytes", stick+"bytes").Replace(s.Detail), laneRight-laneLeft-60, 12.5, false, 3)
+		packets := wrapText(packetList(s.Packets), ladderWidth-noteCol-24, 11.5, false, 4)
 		h := rowHeight
 		if len(s.Fragments) > 0 {
 			h += 26
 		}
-		if len(details) > 1 {
-			h += 15
+		h += float64(max(0, len(details)-1)) * 15
+		down := 0.0 // the cross of a lost message needs room
+		if s.Fate == "lost" && len(s.Fragments) == 0 {
+			down = 4
+			h += down
 		}
+		note := 20.0 + float64(len(packets))*14
+		if word(s) != "" {
+			note += 17
+		}
+		if s.Failing {
+			note += 15
+		}
+		h = max(h, note-4)
 		if s.Failing {
 			frames = append(frames, shape{kind: 'r', x1: 14, y1: y - 2, x2: ladderWidth - 28, y2: h + 2, fill: pale, ink: black, width: 3})
 			out = append(out, shape{kind: 'p', x1: 22, y1: y + 8, x2: 22, y2: y + 24, x3: 36, y3: y + 16, ink: black})
@@ -202,7 +264,7 @@ func layout(l Ladder) ([]shape, float64) {
 		rect(mid-lw/2-5, y+2, lw+10, 20, bg(s.Failing), none, 0)
 		text(mid, y+17, label, 15.5, true, 'm', black)
 		ly := y + 28.0
-		ty := ly + 17
+		ty := ly + 17 + down
 		if len(s.Fragments) > 0 {
 			out = append(out, fragments(s, mid, ly+7, s.From > s.To)...)
 			ty += 26
@@ -228,10 +290,7 @@ func layout(l Ladder) ([]shape, float64) {
 			text(noteCol, ny, "it stops here", 12.5, true, 's', black)
 			ny += 15
 		}
-		for _, ps := range wrapText(strings.Join(s.Packets, ", "), ladderWidth-noteCol-20, 11.5, false, 2) {
-			if ny > y+h-2 {
-				break
-			}
+		for _, ps := range packets {
 			text(noteCol, ny, ps, 11.5, false, 's', grey)
 			ny += 14
 		}
@@ -346,10 +405,13 @@ func fragments(s LadderStep, mid, y float64, leftward bool) []shape {
 			r.fill = light
 		}
 		out = append(out, r)
-		out = append(out, shape{kind: 't', x1: fx + w/2, y1: y + 14, text: fmt.Sprintf("%d at %d", f.Length, f.Offset), size: 11.5, anchor: 'm', ink: black})
-		if f.Fate == "lost" {
+		label := fmt.Sprintf("%d at %d", f.Length, f.Offset)
+		if f.Fate == "lost" { // crossed out, and to be read all the same
 			out = append(out, shape{kind: 'l', x1: fx, y1: y, x2: fx + w, y2: y + 20, width: 2.4, ink: red}, shape{kind: 'l', x1: fx, y1: y + 20, x2: fx + w, y2: y, width: 2.4, ink: red})
+			lw := textWidth(label, 11.5, false)
+			out = append(out, shape{kind: 'r', x1: fx + (w-lw)/2, y1: y + 3, x2: lw, y2: 14, fill: white})
 		}
+		out = append(out, shape{kind: 't', x1: fx + w/2, y1: y + 14, text: label, size: 11.5, anchor: 'm', ink: black})
 	}
 	if len(s.Fragments) > n {
 		out = append(out, shape{kind: 't', x1: x + float64(n)*(w+8), y1: y + 14, text: fmt.Sprintf("and %d more", len(s.Fragments)-n), size: 11.5, anchor: 's', ink: black})

@@ -79,3 +79,41 @@ func TestLadderWithNothingInIt(t *testing.T) {
 		}
 	}
 }
+
+// Nothing that is looked for at night may be cut off: the packets of the lost message, both
+// addresses under long names, how many messages were left out.
+func TestLadderShowsAll(t *testing.T) {
+	addr := "2001:db8:1234:5678:9abc:def0:1234:5678"
+	l := Ladder{Title: "IKEv2: stops at IKE_AUTH", Lanes: []string{"branch-office-with-a-very-long-name-in-the-mountains " + addr, "NAT", "hq 192.0.2.1"}, Steps: []LadderStep{
+		{From: 0, To: 2, Label: "IKE_SA_INIT request", Detail: "UDP 500→500, 484 bytes", Fate: "arrived", Packets: []string{"spoke 4", "hq 3"}},
+		{From: 0, To: 2, Label: "IKE_AUTH request", Detail: "UDP 4500→4500, 1272 bytes; sent 5 times (again +2.0 s, +5.2 s, +10 s, +19 s)", Repeat: 4, Fate: "lost", Failing: true,
+			Packets: []string{"spoke 7", "spoke 9", "spoke 11", "spoke 13", "spoke 15"}, Skipped: 61},
+	}}
+	shapes, height := layout(l)
+	all := ""
+	for _, s := range shapes {
+		if s.kind == 't' {
+			all += s.text
+			if s.y1 > height {
+				t.Errorf("%q stands below the picture", s.text)
+			}
+		}
+	}
+	all = strings.ReplaceAll(all, stick, " ")
+	for _, want := range []string{addr, "spoke 7, 9, 11, 13, 15", "spoke 4; hq 3", "61 more messages", "+19 s"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is missing in %s", want, all)
+		}
+	}
+	frame := -1.0
+	for _, s := range shapes {
+		if s.kind == 'r' && s.width == 3 {
+			frame = s.y1 + s.y2
+		}
+	}
+	for _, s := range shapes {
+		if s.kind == 't' && strings.HasPrefix(s.text, "spoke 7") && s.y1 > frame {
+			t.Error("the failing step's packets stand outside its frame")
+		}
+	}
+}
