@@ -146,6 +146,11 @@ func (s *story) espLost(udp bool) *Match {
 			continue
 		}
 		if s.both() {
+			if tail := s.espCeased(from); len(tail) > 0 && tail[0].flow.UDP == udp {
+				cs = append(cs, For(4.6, fmt.Sprintf("%d packets of ESP left %s since %s and none arrived at %s, while IKE still does", len(tail), s.name(from), tail[0].at.UTC().Format("15:04:05"), s.name(1-from)), placesOfPkts(tail, 4, "did not arrive")...))
+				dirs = append(dirs, from)
+				continue
+			}
 			if s.espPassed(from) || d.lost == 0 {
 				continue
 			}
@@ -483,6 +488,32 @@ func wireStale(s *story) *Match {
 			Next: append(s.next("shows whether ESP arrives there, and whether that end answers"), report.Next{Collect: "the SAs of both ends", Because: "SPIs that do not pair prove it", Playbook: "diagnose"})}
 	}
 	return nil
+}
+
+// espCeased lists the ESP that an end sent and that was lost since the last that arrived, where IKE
+// of that end went on arriving: what it is sent on is closed to ESP from some moment on.
+func (s *story) espCeased(from int) []wpkt {
+	if !s.keyPasses(from) || s.bySize(from) != nil {
+		return nil
+	}
+	var tail []wpkt
+	passed, sure := false, 0
+	for _, p := range s.log() {
+		switch {
+		case p.from != from || !p.esp || p.flow == nil:
+		case p.arrived == 1:
+			passed, tail, sure = true, nil, 0
+		case p.arrived == 0:
+			tail = append(tail, p)
+			if p.sure {
+				sure++
+			}
+		}
+	}
+	if !passed || sure < 6 || tail[sure-1].at.Sub(tail[0].at) < gap {
+		return nil
+	}
+	return tail
 }
 
 // keyPasses tells whether IKE of an end went on arriving after its ESP had ceased to.
