@@ -361,6 +361,15 @@ var udp4500Text = Condition{
 			if x := saying(withID(evs, "750003"), "maximum number of retrans"); len(x) > 0 && x[0].PeerPort == 4500 {
 				clues = append(clues, For(2.4, e.Label()+" gets no answer on UDP 4500 (IKE_AUTH)", at(x...)...))
 			}
+			// The responder's message 4 goes again, and the next message, due on 4500 behind a NAT, never comes.
+			if again := saying(evs, "retransmitting phase 1 mm_key_exch"); len(again) > 0 && len(saying(evs, "(r) mm_key_exch")) > 0 && len(saying(evs, "dport 4500")) == 0 {
+				if x := saying(evs, "nat found", "this node outside nat", "this node inside nat"); len(x) > 0 {
+					clues = append(clues, For(2.4, e.Label()+" sends message 4 again and again and gets nothing on UDP 4500", at(again...)...), For(0.8, "a NAT is on the path, so the exchange moves to UDP 4500", at(x...)...))
+					if y := saying(evs, "duplicate of a previous packet"); len(y) > 0 {
+						clues = append(clues, Against(1.6, "the peer repeats its message on UDP 500: it may not have got the answer", at(y...)...))
+					}
+				}
+			}
 			if sent := saying(evs, "my_port 4500"); len(sent) > 1 {
 				if x := saying(evs, "dport 4500"); len(x) == 0 {
 					clues = append(clues, For(2.4, e.Label()+" sends on UDP 4500 again and again and gets nothing there", at(sent...)...))
@@ -446,13 +455,14 @@ var fragmentsText = Condition{
 			if (len(got) > 0) == (len(rest) > 0) {
 				continue
 			}
-			which, w := "the first fragments of its messages and not the rest", 3.0
+			// A capture that looks for ports sees first fragments only.
+			which, w := "the first fragments of its messages and not the rest", 1.2
 			if len(rest) > 0 {
-				which = "only the rest of its fragmented messages, not the first fragments"
+				which, w = "only the rest of its fragmented messages, not the first fragments", 3.0
 			}
 			where := append(slices.Clone(got), rest...)
 			if o := t.Other(e); o != nil && len(o.fragments(true)) > 0 && len(o.fragmentsRest(true)) > 0 {
-				w = 4.2
+				w += 1.2
 				where = append(where, o.fragments(true)...)
 			}
 			explain = "A large message leaves as IP fragments and not all of them arrive, while whole packets pass. "
