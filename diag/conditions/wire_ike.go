@@ -418,7 +418,7 @@ func wireIKEConditions() []Condition {
 						return nil
 					}
 				}
-				if len(xs) < 2 {
+				if len(xs) < 2 || s.lateVerdict(xs[0]) != nil {
 					return nil
 				}
 				last := xs[len(xs)-1]
@@ -485,7 +485,11 @@ func wireIKEConditions() []Condition {
 			ID: "aaa-timeout", Severity: report.Critical, Reference: "S1: clients cannot authenticate with XAUTH and RADIUS",
 			Look: wireLook(func(s *story) *Match {
 				x := s.xauthQuestion()
-				if x == nil || x.Resp == nil || s.beyond(x) {
+				if x == nil || x.Resp == nil {
+					return nil
+				}
+				late := s.lateVerdict(x)
+				if s.beyond(x) && late == nil {
 					return nil
 				}
 				n := len(x.Resp.Msgs)
@@ -504,7 +508,17 @@ func wireIKEConditions() []Condition {
 				if len(ps) == 0 {
 					ps = s.rcvdPlaces(x.Resp, "the user's reply, not acted on")
 				}
-				return &Match{Clues: []Clue{For(w, fmt.Sprintf("the client's XAUTH reply was sent %s and no verdict comes", plural(n, "time", "times")), ps...)},
+				how := fmt.Sprintf("the client's XAUTH reply was sent %s and no verdict comes", plural(n, "time", "times"))
+				if late != nil {
+					after := late.First().At.Sub(x.Resp.First().At).Round(time.Second)
+					how += fmt.Sprintf(" for %s", after)
+					vs := s.sentPlaces(late, "the verdict, too late")
+					if len(vs) == 0 {
+						vs = s.rcvdPlaces(late, "the verdict, too late")
+					}
+					ps = append(ps, vs...)
+				}
+				return &Match{Clues: []Clue{For(w, how, ps...)},
 					Title:       fmt.Sprintf("%s gets no verdict from its user authentication in time", s.name(s.res)),
 					Explanation: "The XAUTH reply is repeated and the headend says neither yes nor no: it waits for a AAA server that answers too late or not at all.",
 					Actions: []report.Action{s.mend(report.Advise, s.res, []string{"aaa-server <group> host <server>", "timeout 10"}, []string{"radius-server timeout 10"},
@@ -652,6 +666,28 @@ func (s *story) xauthQuestion() *path.Trade {
 	}
 	return x
 }
+
+// lateVerdict is the headend's word on the user when it came only after the client had said the
+// user's name and password again and again: by then most clients have given up.
+func (s *story) lateVerdict(x *path.Trade) *path.Unit {
+	if x.Resp == nil || len(x.Resp.Msgs) < 2 {
+		return nil
+	}
+	for _, t := range s.trades {
+		if t == x || t.Info || t.Req == nil || !t.Start.After(x.Start) {
+			continue
+		}
+		if t.Step == facts.StepXAUTH && t.From == s.res && t.Start.Sub(x.Resp.First().At) >= verdictTime {
+			return t.Req
+		}
+		return nil
+	}
+	return nil
+}
+
+// verdictTime is how long a headend may take over a user: ASA waits 10 s for its AAA server by
+// default (aaa-server host timeout).
+const verdictTime = 10 * time.Second
 
 // turnsAway is an informational message by which an end closes the attempt within a moment of a
 // message that it got in place of an answer; nil when there is none.

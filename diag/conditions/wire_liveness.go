@@ -242,8 +242,18 @@ func (s *story) daemonEnded() (end int, es []path.ICMP) {
 
 // lonelyInfo: the only informational request of an IKEv2 session, and at its end. A probe
 // would come after a pause and go on; a delete comes once. With traffic just before it, a
-// probe has no reason.
+// probe has no reason; after a pause the two look the same (both are one encrypted message and an
+// empty answer), and an answered probe is the sign of a tunnel that lives.
 func (s *story) lonelyInfo(u *path.Unit) bool {
+	var heard time.Time
+	for _, p := range s.log() {
+		if p.from != u.From && p.at.Before(u.First().At) {
+			heard = p.at
+		}
+	}
+	if pause := u.First().At.Sub(heard); !heard.IsZero() && pause >= probePause && !s.goesOn(u.Last().At, pause+gap) {
+		return false
+	}
 	n := 0
 	for _, t := range s.trades {
 		if t.Info && t.Req != nil && t.Req != u && t.Start.After(s.upAt) {
@@ -252,6 +262,10 @@ func (s *story) lonelyInfo(u *path.Unit) bool {
 	}
 	return n == 0
 }
+
+// probePause is the shortest pause in the peer's traffic after which a gateway probes it: the
+// shortest in use is some 5 s (RFC 7296 2.4 leaves it open; Cisco's least is 10 s).
+const probePause = 4500 * time.Millisecond
 
 func wireDeleted(s *story) *Match {
 	e, us, ok := s.deleted()

@@ -390,7 +390,7 @@ func wireLoss(id string, look func(s *story, l *loss, weight float64) *Match) fu
 // outranked: something else answers for the silence: a refusal on the way, an answer from
 // another address, a moved address, a port that nobody listens on.
 func (s *story) outranked(l *loss) bool {
-	if _, _, ok := s.strangeAnswer(); ok {
+	if _, _, _, ok := s.strangeAnswer(); ok {
 		return true
 	}
 	if l.kind != msgLost {

@@ -266,16 +266,32 @@ func (s *story) pmtuActions(from int) []report.Action {
 	}
 }
 
-// strangeAnswer finds an answer that came from another address or port than the one
-// asked, and that the initiator did not go on with.
-func (s *story) strangeAnswer() (req, resp *path.Unit, ok bool) {
-	if s.a == nil || s.stop.kind == noStop {
-		return nil, nil, false
+// strangeAnswer finds an answer that came from another address or port than the one asked, and
+// that the initiator did not go on with, or went on with to that address and got no answer there.
+func (s *story) strangeAnswer() (req, resp *path.Unit, followed *path.Unit, ok bool) {
+	if s.a == nil || s.stop.kind == noStop || s.stop.trade == nil {
+		return nil, nil, nil, false
 	}
-	t := s.stop.trade
-	if t == nil || t.Req == nil || t.Resp == nil {
-		return nil, nil, false
+	for _, t := range s.trades {
+		if t.Req == nil || t.Resp == nil || t.From != s.stop.trade.From {
+			continue
+		}
+		from, strange := elsewhere(s, t)
+		if !strange {
+			continue
+		}
+		if t == s.stop.trade {
+			return t.Req, t.Resp, nil, true
+		}
+		if u := s.stop.trade.Req; u != nil && s.stop.trade.Resp == nil && u.Arrived == 0 && u.First().Dst.Addr() == from.Addr() {
+			return t.Req, t.Resp, u, true
+		}
 	}
+	return nil, nil, nil, false
+}
+
+// elsewhere is the address that a request's answer came from when it is not the one asked.
+func elsewhere(s *story, t *path.Trade) (netip.AddrPort, bool) {
 	for _, m := range t.Resp.Msgs {
 		x := m.Rcvd()
 		if x == nil && !s.at(1-m.From) {
@@ -290,11 +306,11 @@ func (s *story) strangeAnswer() (req, resp *path.Unit, ok bool) {
 				y = q.Message
 			}
 			if y != nil && (y.Dst.Addr() != x.Src.Addr() || y.Dst.Port() != x.Src.Port()) && y.Dst.Port() != 0 {
-				return t.Req, t.Resp, true
+				return x.Src, true
 			}
 		}
 	}
-	return nil, nil, false
+	return netip.AddrPort{}, false
 }
 
 func wireStrangeAnswer(t *Tunnel) []Match {
@@ -305,12 +321,12 @@ func wireStrangeAnswer(t *Tunnel) []Match {
 	if ms := wireInjected(s); ms != nil {
 		return ms
 	}
-	req, resp, ok := s.strangeAnswer()
+	req, resp, followed, ok := s.strangeAnswer()
 	if !ok {
 		return nil
 	}
 	w := 5.0
-	if len(req.Msgs) < 2 {
+	if len(req.Msgs) < 2 && followed == nil {
 		w = 2.6
 	}
 	asked, from := req.First().Dst, resp.First().Src
@@ -322,8 +338,13 @@ func wireStrangeAnswer(t *Tunnel) []Match {
 	if len(cs[0].Places) == 0 {
 		cs[0].Places = s.sentPlaces(resp, "from another address than the one asked")
 	}
+	expl := fmt.Sprintf("The answer carries the initiator's cookie but comes from %v instead of %v, so the initiator ignores it and asks again. The answer itself gets through: the path is open.", from, asked)
+	if followed != nil {
+		cs[1] = For(0.5, "the initiator goes on to that address and gets no answer there", s.sentPlaces(followed, "to the other address, not answered")...)
+		expl = fmt.Sprintf("The answer carries the initiator's cookie but comes from %v instead of %v. The initiator goes on to that address, and nothing answers there: the gateway listens at %v, its answers leave with an address that leads elsewhere.", from, asked, asked.Addr())
+	}
 	return []Match{{Clues: cs, Title: fmt.Sprintf("%s is asked at %v and answers from %v", s.name(s.res), asked.Addr(), from),
-		Explanation: fmt.Sprintf("The answer carries the initiator's cookie but comes from %v instead of %v, so the initiator ignores it and asks again. The answer itself gets through: the path is open.", from, asked),
+		Explanation: expl,
 		Actions: []report.Action{s.mend(report.Advise, s.res, nil, []string{"crypto map <map> local-address <interface>"},
 			[]string{"bind IKE to the address that peers use", "repair the NAT rule or the route that rewrites the answer"}, "answers come from the address that was asked")},
 		Next: s.next("shows whether the answer leaves with that address or is rewritten on the way")}}

@@ -321,6 +321,7 @@ type ESPFlow struct {
 	// Trusted is false for ESP in UDP that may be something else: no finished negotiation
 	// between these ends, sequence numbers that do not rise.
 	Trusted bool
+	TTL     uint8 // of its first packet; 0 not known
 
 	Count       int // packets, network duplicates included
 	Duplicates  int // same sequence number again

@@ -61,6 +61,7 @@ type flow struct {
 	sizeHit                                     uint16 // index of the size seen last
 	detail                                      detail
 	merged, trusted                             bool
+	ttl                                         uint8 // of the first packet
 }
 
 // detail is how much is kept of a flow.
@@ -148,7 +149,7 @@ func (f *follower) flow(k flowKey, p *ipPacket) *flow {
 		return nil
 	}
 	f.spis[pair]++
-	fl := &flow{key: k, next: known, first: p.ts, last: p.ts, topTime: p.ts, firstPacket: uint32(p.n)}
+	fl := &flow{key: k, next: known, first: p.ts, last: p.ts, topTime: p.ts, firstPacket: uint32(p.n), ttl: p.ttl}
 	switch n := len(f.flowOrder); {
 	case n < detailFlows:
 		fl.detail, fl.rates = full, &rates{}
@@ -339,7 +340,7 @@ func (fl *flow) fact() *facts.ESPFlow {
 	x := facts.ESPFlow{
 		SPI: k.spi, Src: addrPort(k.src, k.sport), Dst: addrPort(k.dst, k.dport), UDP: carrier(k.via) == viaUDP, CTCP: carrier(k.via) == viaTCP,
 		Trusted: fl.trusted, Count: int(fl.count), Duplicates: int(fl.duplicates), Reordered: int(fl.reordered), Late: int(fl.late), Missing: int(fl.missing),
-		First: stamp(fl.first), Last: stamp(fl.last), FirstPacket: int(fl.firstPacket), LastPacket: int(fl.lastPacket), Bytes: fl.bytes,
+		First: stamp(fl.first), Last: stamp(fl.last), TTL: fl.ttl, FirstPacket: int(fl.firstPacket), LastPacket: int(fl.lastPacket), Bytes: fl.bytes,
 		Ranges: slices.Clone(fl.ranges), RangesCut: fl.merged,
 	}
 	x.FirstSeq, x.LastSeq = fl.span()

@@ -738,6 +738,19 @@ func (w *Wire) placeViews(own []map[netip.Addr]bool, caps []*facts.Capture) {
 				}
 			}
 		}
+		if n == [2]int{} {
+			// A capture of the session alone. Some gateways give ESP the TTL of the packet within, so
+			// only both directions together tell.
+			for _, f := range v.ESP {
+				if e := w.EndOf(f.Src.Addr()); e >= 0 && f.TTL > 0 {
+					sum[e] += hops(f.TTL)
+					n[e]++
+				}
+			}
+			if n[0] == 0 || n[1] == 0 {
+				n = [2]int{}
+			}
+		}
 		switch {
 		case n[0] > 0 && n[1] > 0:
 			d0, d1 := float64(sum[0])/float64(n[0]), float64(sum[1])/float64(n[1])
