@@ -133,7 +133,7 @@ func judgeWire(fs []report.Finding, accept []string) (ok bool, got []string) {
 // right than when this was last changed is a regression; raise the numbers with every cause
 // that is learnt.
 func TestWire(t *testing.T) {
-	before := wireScore{both: 236, oneEnd: 712, healthy: 117}
+	before := wireScore{both: 284, oneEnd: 834, healthy: 128}
 	if s := scoreWire(t, filepath.Join("testdata", "wire")); s.both < before.both || s.oneEnd < before.oneEnd || s.healthy < before.healthy {
 		t.Errorf("right: %v; before: %v", s, before)
 	}
