@@ -27,6 +27,9 @@ func (s *story) withoutInjected() {
 	for _, u := range s.a.Units {
 		if is(u) {
 			s.injected = append(s.injected, u)
+			for _, m := range u.Msgs {
+				m.Fate = path.Injected // for the picture
+			}
 			continue
 		}
 		a.Units = append(a.Units, u)
@@ -39,7 +42,7 @@ func (s *story) withoutInjected() {
 			a.Msgs = append(a.Msgs, m)
 		}
 	}
-	s.a = &a
+	s.whole, s.a = s.a, &a
 }
 
 // inClear tells whether a message holds notifies and deletes alone, and in the clear.

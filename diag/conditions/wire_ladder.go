@@ -23,12 +23,19 @@ func (t *Tunnel) Ladders() []report.Ladder {
 		return []report.Ladder{l}
 	}
 	title, note := s.heading()
-	l := s.w.Ladder(s.a, s.stop.unitOrNil(), title, note)
+	drawn, failing := s.a, s.stop.unitOrNil()
+	if s.whole != nil {
+		drawn = s.whole
+	}
+	if u := s.killer(); u != nil {
+		failing, note = u, fmt.Sprintf("%s in the name of %s, which did not send it, ends the negotiation", u.Label, s.name(u.From))
+	}
+	l := s.w.Ladder(drawn, failing, title, note)
 	l.Tunnel = t.Name
 	out := []report.Ladder{l}
 	for i := len(s.w.Attempts) - 1; i >= 0 && len(out) < 3; i-- {
 		a := s.w.Attempts[i]
-		if a == s.a || len(a.Msgs) < 2 {
+		if a == drawn || len(a.Msgs) < 2 {
 			continue
 		}
 		o := s.w.Ladder(a, nil, "Another attempt, "+kindOf(a.Version(), a.Exchange()), "")

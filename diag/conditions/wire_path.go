@@ -153,6 +153,11 @@ func wirePathConditions() []Condition {
 				var title, expl string
 				switch l.kind {
 				case msgLost:
+					if t := s.stop.trade; t != nil && t.Req != nil {
+						if ps := s.rcvdPlaces(t.Req, "arrived"); len(ps) > 0 {
+							cs = append(cs, For(0.01, "the question arrives", ps[:min(2, len(ps))]...))
+						}
+					}
 					title = fmt.Sprintf("Answers from %s on UDP 500 do not reach %s", s.name(s.res), s.name(s.ini))
 					expl = fmt.Sprintf("The request arrives and is answered (%s, %s), and no answer arrives at %s. The responder is fine; the way back is closed.", l.what(), plural(l.n, "time", "times"), s.name(s.ini))
 				case unaccepted:

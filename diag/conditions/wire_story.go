@@ -21,6 +21,7 @@ type story struct {
 	a *path.Attempt // the attempt that is judged; nil when only ESP, cTCP or nothing was seen
 	n *facts.Negotiation
 
+	whole    *path.Attempt // a with what was injected; nil when nothing was
 	injected []*path.Unit  // what somebody else wrote into a; left out of it
 	trades   []*path.Trade // of a, informational ones included
 	ini, res int           // ends of a

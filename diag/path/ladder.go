@@ -35,6 +35,10 @@ func (w *Wire) Ladder(a *Attempt, failing *Unit, title, note string) report.Ladd
 		lanes[res] = 2
 	}
 	l.Shown = w.shown(a)
+	l.Sources = map[string]string{}
+	for _, v := range w.Views {
+		l.Sources[vantage(v)] = v.Capture.Source
+	}
 	for i := range w.Ends {
 		if w.Ends[i].View != nil {
 			l.Recorded++
@@ -199,6 +203,14 @@ func (w *Wire) natLane(a *Attempt) string {
 	return "NAT " + strings.Join(out, ", ")
 }
 
+// vantage is the name of the capture point that stands before packet numbers.
+func vantage(v *View) string {
+	if v.Capture.Device != "" {
+		return v.Capture.Device
+	}
+	return v.Capture.Name
+}
+
 func (w *Wire) packetNames(m *Msg) []string {
 	var out []string
 	for _, end := range []int{m.From, 1 - m.From} {
@@ -206,10 +218,7 @@ func (w *Wire) packetNames(m *Msg) []string {
 		if x == nil || v == nil {
 			continue
 		}
-		name := v.Capture.Name
-		if v.Capture.Device != "" {
-			name = v.Capture.Device
-		}
+		name := vantage(v)
 		if len(x.Fragments) > 1 {
 			out = append(out, fmt.Sprintf("%s %d-%d", name, x.Fragments[0].Packet, x.Fragments[len(x.Fragments)-1].Packet))
 		} else {
@@ -290,7 +299,7 @@ func (w *Wire) step(a *Attempt, u *Unit, lanes map[int]int, failing bool) report
 		}
 		lf := report.LadderFragment{Offset: f.Offset, Length: f.Length, Fate: string(Unseen)}
 		if v := w.Ends[u.From].View; v != nil && src == x {
-			lf.Packet = fmt.Sprintf("%s %d", v.Capture.Name, f.Packet)
+			lf.Packet = fmt.Sprintf("%s %d", vantage(v), f.Packet)
 			if w.Ends[1-u.From].View != nil {
 				lf.Fate = string(Lost)
 				for _, c := range u.Msgs {
@@ -394,7 +403,7 @@ func (w *Wire) espStep(f *Flow, lanes map[int]int) report.LadderStep {
 	}
 	for end, y := range f.Seen {
 		if v := w.Ends[end].View; y != nil && v != nil {
-			s.Packets = append(s.Packets, fmt.Sprintf("%s %d-%d", v.Capture.Name, y.FirstPacket, y.LastPacket))
+			s.Packets = append(s.Packets, fmt.Sprintf("%s %d-%d", vantage(v), y.FirstPacket, y.LastPacket))
 		}
 	}
 	return s
@@ -436,7 +445,7 @@ func (w *Wire) icmpSteps(a *Attempt, lanes map[int]int) []report.LadderStep {
 		}
 		r.count[e.View]++
 		if len(r.step.Packets) < 8 {
-			r.step.Packets = append(r.step.Packets, fmt.Sprintf("%s %d", e.View.Capture.Name, e.Packet))
+			r.step.Packets = append(r.step.Packets, fmt.Sprintf("%s %d", vantage(e.View), e.Packet))
 		}
 	}
 	var steps []report.LadderStep

@@ -60,6 +60,7 @@ type ispCase struct {
 type ispRow struct {
 	Time, From, To, Proto, Length, ID, Fragment, Fate, Seen string
 	Lost                                                    bool
+	at                                                      time.Time
 }
 
 // ISP writes the evidence report: one page, in HTML that prints, for someone who does not
@@ -136,15 +137,13 @@ func (w *ispWords) tell(f Finding, ladders []Ladder, files []ISPFile) ispCase {
 			if e.Time.After(last) {
 				last = *e.Time
 			}
-		case strings.HasPrefix(d.Fate, "arrived"):
-			small = max(small, d.Length)
 		}
 		if !from.IsValid() {
 			from, to, proto = d.Src, d.Dst, d.Proto
 		}
 		c.Rows = append(c.Rows, w.row(e, gone, files))
 	}
-	slices.SortStableFunc(c.Rows, func(a, b ispRow) int { return strings.Compare(a.Time, b.Time) })
+	slices.SortStableFunc(c.Rows, func(a, b ispRow) int { return a.at.Compare(b.at) })
 	// The first lost packet with its ports names the flow.
 	for _, e := range f.Evidence {
 		if d := e.Datagram; d != nil && d.Proto != 1 && strings.Contains(d.Fate, "not arrive") && d.Offset == 0 {
@@ -152,11 +151,14 @@ func (w *ispWords) tell(f Finding, ladders []Ladder, files []ISPFile) ispCase {
 			break
 		}
 	}
-	for i := range ladders {
-		if ladders[i].Tunnel == f.Tunnel {
-			c.Ladder = &ladders[i]
-			break
+	for _, e := range f.Evidence { // what went the other way proves no size of this one
+		if d := e.Datagram; d != nil && d.Proto != 1 && e.Time != nil && e.Packet != nil && strings.HasPrefix(d.Fate, "arrived") && d.Dst.Addr() != from.Addr() {
+			small = max(small, d.Length)
 		}
+	}
+	if i := ladderOf(f, ladders); i >= 0 {
+		l := ladders[i].renumbered(files)
+		c.Ladder = &l
 	}
 	c.BothEnds = c.Ladder != nil && c.Ladder.Recorded == 2
 	fill := strings.NewReplacer("{from}", addr(from), "{to}", addr(to), "{small}", size(small), "{big}", size(big),
@@ -222,7 +224,7 @@ func sentences(s string, say func(string) string) string {
 func (w *ispWords) row(e Evidence, gone bool, files []ISPFile) ispRow {
 	d := e.Datagram
 	r := ispRow{Time: stampUTC(*e.Time), From: addr(d.Src), To: addr(d.Dst), Proto: w.protocol(d.Proto, d.Src.Port(), d.Dst.Port()),
-		Length: size(d.Length), ID: strconv.Itoa(int(d.IPID)), Fragment: w.Text["whole"], Fate: d.Fate, Lost: gone, Seen: Where(e)}
+		Length: size(d.Length), ID: strconv.Itoa(int(d.IPID)), Fragment: w.Text["whole"], Fate: d.Fate, Lost: gone, Seen: Where(e), at: *e.Time}
 	if d.Fragment {
 		r.Fragment = strings.ReplaceAll(w.Text["at"], "{offset}", strconv.Itoa(d.Offset))
 	}
@@ -274,6 +276,70 @@ func forISP(f Finding) bool {
 	return slices.ContainsFunc(f.Actions, func(a Action) bool { return a.Class == EvidenceOnly })
 }
 
+// ladderOf finds the ladder that a finding is about, -1 when there is none: of several with its
+// tunnel's name (attempts, peers behind one address) the one that has most of its packets.
+func ladderOf(f Finding, ladders []Ladder) int {
+	best, most := -1, -1
+	for i, l := range ladders {
+		if l.Tunnel != f.Tunnel {
+			continue
+		}
+		n := 0
+		for _, e := range f.Evidence {
+			if e.Packet != nil {
+				if _, ok := slices.BinarySearch(l.Shown[e.Source], *e.Packet); ok {
+					n++
+				}
+			}
+		}
+		if n > most {
+			best, most = i, n
+		}
+	}
+	return best
+}
+
+// renumbered is the ladder with the packet numbers that the reduced captures give them; a packet
+// that is in none of them has no number.
+func (l Ladder) renumbered(files []ISPFile) Ladder {
+	if len(files) == 0 {
+		return l
+	}
+	l.Steps = slices.Clone(l.Steps)
+	for i := range l.Steps {
+		var out []string
+		for _, p := range l.Steps[i].Packets {
+			at := strings.LastIndexByte(p, ' ')
+			if at < 0 {
+				continue
+			}
+			k := slices.IndexFunc(files, func(f ISPFile) bool { return f.Source == l.Sources[p[:at]] })
+			if k < 0 {
+				continue
+			}
+			from, to, several := strings.Cut(p[at+1:], "-")
+			number := func(s string) (string, bool) {
+				n, err := strconv.Atoi(s)
+				if err != nil {
+					return "", false
+				}
+				j, ok := slices.BinarySearch(files[k].Packets, n)
+				return strconv.Itoa(j + 1), ok
+			}
+			a, ok := number(from)
+			if several {
+				b, okB := number(to)
+				a, ok = a+"-"+b, ok && okB
+			}
+			if ok {
+				out = append(out, p[:at+1]+a)
+			}
+		}
+		l.Steps[i].Packets = out
+	}
+	return l
+}
+
 // Packets is a set of packet numbers of one capture, ascending.
 type Packets []int
 
@@ -296,7 +362,7 @@ func InQuestion(r Report, ladders []Ladder) map[string]Packets {
 				out[e.Source] = append(out[e.Source], *e.Packet)
 			}
 		}
-		if i := slices.IndexFunc(ladders, func(l Ladder) bool { return l.Tunnel == f.Tunnel }); i >= 0 {
+		if i := ladderOf(f, ladders); i >= 0 {
 			for source, list := range ladders[i].Shown {
 				out[source] = append(out[source], list...)
 			}

@@ -41,6 +41,7 @@ func TestISP(t *testing.T) {
 		"Both sides recorded",
 		"2026-11-22 00:07:28.815", "61911", "from byte 1480", "UDP 500 → 500", "<td>256</td>",
 		"isp-hq.pcap 1</td>", // packet 9 of hq.pcap
+		">hq 1-2,",           // and so in the drawing
 		"8 of the packets below did not arrive",
 		"Pass IP fragments",
 		"ping -s 1700 203.0.113.10",
@@ -58,9 +59,19 @@ func TestISP(t *testing.T) {
 	}
 }
 
+// What arrived in the other direction is no size that passed in this one.
+func TestISPSizesOfOneDirection(t *testing.T) {
+	res := lab(t, "06-main-udp500-replies-blocked")
+	page, err := report.ISP(res.Report, res.Ladders, report.ISPFacts{})
+	if err != nil || strings.Contains(string(page), "largest that passed") {
+		t.Errorf("%v: two directions are compared by size", err)
+	}
+}
+
 // TestISPOther: other faults of the path, one end only, and what is not the ISP's.
 func TestISPOther(t *testing.T) {
 	for name, want := range map[string][]string{
+		"06-main-udp500-replies-blocked":     {"UDP packets from port 500 leave 198.51.100.1 in answer", "arrived"},
 		"05-main-udp500-blocked-to-hq":       {"Both sides recorded", "to port 500 leave 203.0.113.10", "did not arrive", "Permit UDP 500"},
 		"07-main-udp4500-blocked":            {"port 4500", "Permit UDP 4500"},
 		"12-esp-blocked-both":                {"IP protocol 50", "Permit IP protocol 50"},

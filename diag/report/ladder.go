@@ -14,6 +14,8 @@ type Ladder struct {
 	// Shown are the numbers of the packets behind the steps, by capture (source as in Evidence): what a
 	// reduced capture keeps.
 	Shown map[string][]int
+	// Sources are the captures' sources by the names that stand before the packet numbers of the steps.
+	Sources map[string]string
 }
 
 // LadderStep is one message between two lanes.
