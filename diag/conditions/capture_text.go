@@ -25,6 +25,9 @@ var noIKECaptureText = Condition{
 				if slices.ContainsFunc(e.Device.IKE, func(sa facts.IKESA) bool { return IsUp(sa) && slices.Contains(c.addrs, sa.Remote) }) {
 					clues = append(clues, Against(3.5, "a tunnel of these addresses is up"))
 				}
+				if len(t.intoNothing()) > 0 {
+					clues = append(clues, Against(2, "the other end does send"))
+				}
 				between := ""
 				if len(c.addrs) > 1 {
 					between = " between " + c.addrs[0].String() + " and " + c.addrs[1].String()

@@ -13,7 +13,7 @@ import (
 // pathText are the path conditions as far as SA states, counters, logs and access lists
 // show them; packets show them better (wire.go).
 func pathText() []Condition {
-	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText, shapedText, replyElsewhereText}
+	return []Condition{udp500Text, udp500ReturnText, udp4500Text, fragmentsText, natPoolText, responderSilentText, espBlockedText, espUDPText, espOneWay, noReturnText, noIKEText, noIKECaptureText, deadPeerText, largeText, shapedText, replyElsewhereText, silentListed, poolListed, notComparableText}
 }
 
 // denied returns log lines that drop the given UDP port or IP protocol between the two ends of

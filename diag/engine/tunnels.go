@@ -272,7 +272,7 @@ func own(d *facts.Device) netip.Addr {
 	if len(d.Addresses) > 0 {
 		return d.Addresses[0]
 	}
-	return netip.Addr{}
+	return conditions.ListedOwn(d)
 }
 
 // peersOf lists the addresses that a device has tunnels with, the ones with trouble or traffic
