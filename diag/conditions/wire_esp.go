@@ -228,6 +228,9 @@ func (s *story) espLost(udp bool) *Match {
 		m.Actions = m.Actions[:1]
 		m.Actions[0].Steps = append(append([]string{}, ispSteps...), "a device inspects UDP 4500 and drops what is not IKE: ask for all of UDP 4500 to be passed")
 	}
+	if tail := s.espCeased(dirs[0]); s.both() && len(tail) > 0 {
+		m.Explanation += fmt.Sprintf(" It passed until %s UTC: a rule or a device on the path changed then.", tail[0].at.UTC().Format("2006-01-02 15:04:05"))
+	}
 	return m
 }
 
