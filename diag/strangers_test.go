@@ -53,8 +53,42 @@ func TestStrangers(t *testing.T) {
 			}
 		}
 	}
-	if f := faults(t, strings.Replace(healthyIOS, "QM_IDLE ", "MM_NO_STATE ", 1)+strings.ReplaceAll(strangers["ios"][2], "192.0.2.66", "203.0.113.5")+"\n"); !slices.Contains(f, "psk-mismatch") {
+	sick, _, _ := strings.Cut(healthyIOS, "rtr#show crypto ipsec sa")
+	if f := faults(t, strings.Replace(sick, "QM_IDLE ", "MM_NO_STATE ", 1)+strings.ReplaceAll(strangers["ios"][2], "192.0.2.66", "203.0.113.5")+"\n"); !slices.Contains(f, "psk-mismatch") {
 		t.Errorf("the peer's own line: %v", f)
+	}
+}
+
+// harmless lines about the device's own peer and its administrators, beside a tunnel that counts
+// both ways.
+var harmless = map[string][]string{
+	"asa": {
+		"%ASA-5-713068: Group = 203.0.113.5, IP = 203.0.113.5, Received non-routine Notify message: Responder lifetime (24576)",
+		"%ASA-4-402114: IPSEC: Received an ESP packet (SPI= 0x1A2B3C4D, sequence number= 0x12) from 203.0.113.5 (user= 203.0.113.5) to 198.51.100.1 with an invalid SPI.",
+		"%ASA-6-113005: AAA user authentication Rejected : reason = AAA failure : server = 10.1.0.8 : user = tom",
+		"%ASA-6-113015: AAA user authentication Rejected : reason = Invalid password : local database : user = root",
+		"%ASA-4-713903: IP = 203.0.113.5, Received an IPC message during invalid state",
+	},
+	"ios": {
+		"%CRYPTO-4-IKMP_NO_SA: IKE message from 203.0.113.5  has no SA and is not an initialization offer",
+		"%CRYPTO-4-PKT_REPLAY_ERR: decrypt: replay check failed connection id=529, sequence number=6199",
+		"%RADIUS-4-RADIUS_DEAD: RADIUS server 10.1.0.8:1645,1646 is not responding.",
+	},
+}
+
+func TestHarmless(t *testing.T) {
+	for kind, lines := range harmless {
+		text := healthyASA
+		if kind == "ios" {
+			text = healthyIOS
+		}
+		for i, l := range lines {
+			t.Run(fmt.Sprintf("%s/%d", kind, i), func(t *testing.T) {
+				if f := faults(t, text+l+"\n"); len(f) > 0 {
+					t.Errorf("%s: %v", l, f)
+				}
+			})
+		}
 	}
 }
 
@@ -160,5 +194,24 @@ IPv4 Crypto ISAKMP SA
 dst             src             state          conn-id status
 203.0.113.5     198.51.100.1    QM_IDLE           1001 ACTIVE
 
+rtr#show crypto ipsec sa
+
+interface: GigabitEthernet0/0
+    Crypto map tag: CM, local addr 198.51.100.1
+
+   local  ident (addr/mask/prot/port): (10.1.0.0/255.255.255.0/0/0)
+   remote ident (addr/mask/prot/port): (10.5.0.0/255.255.255.0/0/0)
+   current_peer 203.0.113.5 port 500
+     PERMIT, flags={origin_is_acl,}
+    #pkts encaps: 812, #pkts encrypt: 812, #pkts digest: 812
+    #pkts decaps: 799, #pkts decrypt: 799, #pkts verify: 799
+    #send errors 0, #recv errors 0
+
+     local crypto endpt.: 198.51.100.1, remote crypto endpt.: 203.0.113.5
+     current outbound spi: 0x1A2B3C4D(439041101)
+
+     inbound esp sas:
+      spi: 0x5E6F7081(1584361601)
+        transform: esp-256-aes esp-sha-hmac ,
 rtr#show logging
 `

@@ -230,7 +230,7 @@ var peerDeleted = Condition{
 				if l.user != "" {
 					// Users log off all day. It is an answer only where nothing else is asked.
 					clues = append(clues, Against(1.2, "a user who logs off is no incident"))
-					if t.anyTraffic() {
+					if t.anyTraffic() || e.someUp() {
 						clues = append(clues, Against(2, "tunnels of this device work"))
 					}
 				}
@@ -307,6 +307,11 @@ func (t *Tunnel) anyTraffic() bool {
 	for _, e := range t.Ends {
 		for i := range e.Device.IPsec {
 			if e.Device.IPsec[i].Encaps > 0 && e.Device.IPsec[i].Decaps > 0 {
+				return true
+			}
+		}
+		for i := range e.Device.Sessions {
+			if e.Device.Sessions[i].BytesTx > 0 && e.Device.Sessions[i].BytesRx > 0 {
 				return true
 			}
 		}

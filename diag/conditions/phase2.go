@@ -444,7 +444,8 @@ var nonRoutineNotify = Condition{
 		for _, e := range t.Ends {
 			var x []facts.Event
 			for _, ev := range withID(e.Events(), "713068") {
-				if !hasAny(ev.Text, "no proposal chosen", "(14)", "invalid id", "(18)", "authentication failed", "(24)") {
+				// Types from 16384 on are a status, not an error (RFC 2408 section 3.14.1).
+				if lastNumber(ev.Text) < 16384 && !hasAny(ev.Text, "no proposal chosen", "(14)", "invalid id", "(18)", "authentication failed", "(24)") {
 					x = append(x, ev)
 				}
 			}

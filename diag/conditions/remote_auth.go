@@ -45,7 +45,10 @@ var aaaTimeout = Condition{
 	Shows:     "113014, 113022; show aaa-server timeouts or FAILED; captures: the XAUTH reply repeats",
 	Severity:  report.Critical,
 	Reference: "%ASA-4-113014, %ASA-2-113022, %RADIUS-4-RADIUS_DEAD; Cisco: most common IPsec L2L and remote access VPN troubleshooting solutions, XAUTH with RADIUS",
-	Look: ofDevice("aaa-timeout", func(g *gateway, _ *site) []Match {
+	Look: ofDevice("aaa-timeout", func(g *gateway, s *site) []Match {
+		if !s.takesUsers() && !slices.ContainsFunc(g.Device.IKE, func(sa facts.IKESA) bool { return hasAny(sa.State, "xauth", "conf_") }) {
+			return nil // the server's users are those who manage the device
+		}
 		var clues []Clue
 		evs := g.Device.Events
 		var x []facts.Event
@@ -58,6 +61,9 @@ var aaaTimeout = Condition{
 		add(3.8, "the authentication server was not reached in time", withID(evs, "113014"))
 		add(3.8, "the device marked its authentication server as FAILED", withID(evs, "113022"))
 		add(3.6, "the RADIUS server does not answer", withID(evs, "RADIUS_DEAD", "NOSERVERS", "RADIUS_NOSERVERS"))
+		if y := withID(evs, "RADIUS_DEAD", "RADIUS_ALIVE"); len(y) == 2 && strings.HasSuffix(y[1].ID, "RADIUS_ALIVE") {
+			clues = append(clues, Against(2, "it was back, and has been since", y[1].Place))
+		}
 		if len(x) == 0 {
 			add(3, "the authentication server does not answer", saying(evs, "aaa authentication server not accessible", " as failed", "radius server is not responding", "no response from (", "radius: no response", "no radius servers", "radius: timed out", "radius server timed out", "aaa server timed out", "all radius servers have failed", "request timed out for id"))
 		}
@@ -263,7 +269,13 @@ var userAuth = Condition{
 			case len(x) > 1:
 				w = 2.8
 			}
+			if len(strong) == 0 && !s.takesUsers() {
+				continue // logins of those who manage the device, or of who tries to
+			}
 			clues := []Clue{For(w, g.Label()+" refuses the user", at(x...)...)}
+			if len(x) == 1 && len(strong)+len(told) == 0 && g.Config() == nil && slices.ContainsFunc(g.Device.IKE, func(sa facts.IKESA) bool { return IsUp(sa) && sa.Type == "L2L" }) {
+				clues = append(clues, Against(1.4, "one login beside site-to-site tunnels that work"))
+			}
 			if len(told) > 0 {
 				clues = append(clues, For(1, "the client says so", at(told...)...))
 			}

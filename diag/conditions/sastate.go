@@ -81,6 +81,8 @@ var staleSA = Condition{
 			}
 			if x := named(withID(evs, "RECVD_PKT_INV_SPI", "402114")); len(x) > 0 && e.aroundRekey(x) {
 				clues = append(clues, Against(2.6, "packets of the old SA around the moment when a new one came up: normal"))
+			} else if f := e.counters(); len(clues) > 0 && len(withID(evs, "IKMP_NO_SA", "RECVD_PKT_INV_SPI", "402114")) <= 2 && len(t.phase1Up()) > 0 && f.ok && f.encaps > 0 && f.decaps > 0 {
+				clues = append(clues, Against(2, "the tunnel is up and counts both ways: a line or two around a rekey are normal"))
 			}
 			if len(clues) > 0 && e.stranger() {
 				clues = append(clues, Against(3, "the address belongs to none of the device's peers"))
