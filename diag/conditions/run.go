@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"net/netip"
 	"slices"
 
 	"vpnbot/diag/facts"
@@ -9,8 +10,9 @@ import (
 // Run is what the tunnels of one diagnosis share: readings of whole devices and of what
 // people wrote, made once however many tunnels a device has.
 type Run struct {
-	made map[madeKey][]Match
-	site *site
+	made   map[madeKey][]Match
+	site   *site
+	serves map[*facts.Capture]map[netip.Addr]bool
 }
 
 type madeKey struct {
@@ -19,7 +21,34 @@ type madeKey struct {
 }
 
 // NewRun begins a diagnosis.
-func NewRun() *Run { return &Run{made: map[madeKey][]Match{}} }
+func NewRun() *Run {
+	return &Run{made: map[madeKey][]Match{}, serves: map[*facts.Capture]map[netip.Addr]bool{}}
+}
+
+// serves tells whether a capture shows ESP both ways between an address and somebody. All
+// addresses are looked for at once: of a headend's thousand tunnels each may ask.
+func (t *Tunnel) serves(c *facts.Capture, a netip.Addr) bool {
+	if t.Run == nil {
+		t.Run = NewRun()
+	}
+	known, ok := t.Run.serves[c]
+	if !ok {
+		known = map[netip.Addr]bool{}
+		way := map[[2]netip.Addr]bool{}
+		for _, f := range c.EachESP() {
+			from, to := f.Src.Addr(), f.Dst.Addr()
+			if !f.Trusted {
+				continue
+			}
+			way[[2]netip.Addr{from, to}] = true
+			if way[[2]netip.Addr{to, from}] {
+				known[from], known[to] = true, true
+			}
+		}
+		t.Run.serves[c] = known
+	}
+	return known[a]
+}
 
 // once makes the matches of a condition about a whole device (nil: the whole bundle), or
 // returns those that another tunnel made.

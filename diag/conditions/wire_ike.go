@@ -112,20 +112,7 @@ func (s *story) passerBy() bool {
 	if asked >= 4 && last.Sub(first) >= time.Minute {
 		return false
 	}
-	both := map[netip.Addr]int{} // by peer: 1 it sent, 2 it was sent to
-	for _, f := range v.Capture.EachESP() {
-		switch {
-		case !f.Trusted:
-		case slices.Contains(s.w.Ends[s.res].Addrs, f.Dst.Addr()):
-			both[f.Src.Addr()] |= 1
-		case slices.Contains(s.w.Ends[s.res].Addrs, f.Src.Addr()):
-			both[f.Dst.Addr()] |= 2
-		}
-		if both[f.Src.Addr()] == 3 || both[f.Dst.Addr()] == 3 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.w.Ends[s.res].Addrs, func(a netip.Addr) bool { return s.t.serves(v.Capture, a) })
 }
 
 func (s *story) refusedClue(w float64, u *path.Unit, n facts.Notify) []Clue {

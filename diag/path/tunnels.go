@@ -23,12 +23,17 @@ func mkPair(a, b netip.Addr) pair {
 // is left out.
 const maxPairs = 400000
 
+// maxJoined bounds the pairs of one tunnel. A peer that roams has a few addresses; who has more
+// plays with cookies and SPIs, and to compare each with each would take for ever.
+const maxJoined = 256
+
 // groups joins pairs of addresses that are one tunnel. Pairs go by their number: there may be
 // a hundred thousand.
 type groups struct {
 	id     map[pair]int32
 	pairs  []pair
 	parent []int32
+	size   []int32 // of what a root has under it
 	order  []int32 // those that a tunnel has, as they appeared
 	real   []bool  // which these are
 	in     []set   // of which captures
@@ -56,7 +61,7 @@ func (g *groups) number(p pair) int32 {
 	}
 	i := int32(len(g.pairs))
 	g.id[p] = i
-	g.pairs, g.parent, g.real = append(g.pairs, p), append(g.parent, i), append(g.real, false)
+	g.pairs, g.parent, g.size, g.real = append(g.pairs, p), append(g.parent, i), append(g.size, 1), append(g.real, false)
 	return i
 }
 
@@ -85,8 +90,9 @@ func (g *groups) join(a, b int32) {
 	if a < 0 || b < 0 {
 		return
 	}
-	if ra, rb := g.find(a), g.find(b); ra != rb {
+	if ra, rb := g.find(a), g.find(b); ra != rb && g.size[ra]+g.size[rb] <= maxJoined {
 		g.parent[rb] = ra
+		g.size[ra] += g.size[rb]
 	}
 }
 
