@@ -172,6 +172,11 @@ var pskMismatch = Condition{
 			}
 			if x := e.inState("MM_WAIT_MSG5"); len(x) > 0 {
 				clues = append(clues, For(1.3, e.Label()+" waits for a readable message 5", placesOf(x)...))
+				if y, where := e.got("500"); y > 0 && len(behindNAT(withID(evs, "713172"))) > 0 {
+					if n, _ := e.got("4500"); n == 0 {
+						clues = append(clues, Against(2, "behind the NAT message 5 comes on UDP 4500, and the capture lists none", where...))
+					}
+				}
 			}
 			if x := e.inState("MM_KEY_EXCH"); len(x) > 0 {
 				clues = append(clues, For(1.6, e.Label()+" exchanged keys and did not authenticate", placesOf(x)...))
