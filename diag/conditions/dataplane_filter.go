@@ -183,7 +183,7 @@ var sysoptPermitVPN = Condition{
 				off, on = s.Place, !s.No
 			} else if s, ok := c.Setting("sysopt connection permit-ipsec"); ok {
 				off, on, word = s.Place, !s.No, "permit-ipsec"
-			} else if c != nil && !c.Partial && e.Device.Version.Before(7, 0) {
+			} else if c != nil && !c.Partial && (c.Complete || len(c.MapEntries) > 0) && e.Device.Version.Before(7, 0) {
 				off, word = c.Place, "permit-ipsec" // off by default in 6.x
 			}
 			isOff := off.Source != "" && !on
@@ -216,7 +216,7 @@ var sysoptPermitVPN = Condition{
 					}
 				}
 			}
-			if isOff && len(m.Clues) == 0 && len(e.protected()) == 0 {
+			if isOff && len(m.Clues) == 0 && len(e.protected()) == 0 && !c.Tail && (c.Partial || c.Complete || len(c.MapEntries) > 0) {
 				m.Clues = append(m.Clues, For(2.6, word+" is off", off))
 			}
 			filters := e.filterNames()

@@ -24,7 +24,7 @@ type translation struct {
 // known is false when the configuration does not tell.
 func (e *End) translate(n network) (t translation, known bool) {
 	c := e.Config()
-	if c == nil || n.src.Bits() == 0 || n.dst.Bits() == 0 || n.dst.Addr().IsMulticast() || len(c.NAT) == 0 {
+	if c == nil || n.src.Bits() == 0 || n.dst.Bits() == 0 || n.dst.Addr().IsMulticast() || len(c.NAT) == 0 || ofBox(e, "objects only", e.objectsOnly) {
 		return t, false
 	}
 	// A network that some rule translates into is no network of hosts here: the crypto
@@ -52,6 +52,24 @@ func (e *End) translate(n network) (t translation, known bool) {
 	}
 	rules := ofBox(e, "nat rules", func() []facts.NATRule { return inOrder(c.NAT) })
 	return translate83(rules, n, src, out)
+}
+
+// objectsOnly: what is at hand prints the objects with their own rules (show running-config
+// object) and not the others, an exemption among them.
+func (e *End) objectsOnly() bool {
+	only := false
+	for _, o := range e.Device.Outputs {
+		switch {
+		case strings.HasPrefix(o.Command, "show nat"):
+			return false // all rules in their order
+		case !configOutput(&o) || len(o.Text) == 0:
+		case strings.HasPrefix(o.Command, "show running-config object"):
+			only = true
+		case o.Command == "show running-config nat" || o.Command == "show running-config" || o.Command == "show running-config section":
+			return false
+		}
+	}
+	return only
 }
 
 func ifFits(rule, iface string) bool {

@@ -117,9 +117,17 @@ func (e *End) aclDrops(proto, port, number string) (facts.Place, bool) {
 				return a.Place, !a.Permit
 			}
 		}
+		if cutInList(c, acl) {
+			return facts.Place{}, false
+		}
 		return acl.Place, true
 	}
 	return facts.Place{}, false
+}
+
+// cutInList tells whether a configuration without its end stops within a list, which may go on.
+func cutInList(c *facts.Config, acl *facts.ACL) bool {
+	return within(lastLine(c), "access-list "+acl.Name+" ", "ip access-list extended "+acl.Name, "ip access-list standard "+acl.Name)
 }
 
 var portNames = map[string][]string{

@@ -377,10 +377,10 @@ func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
 						off = append(off, fmt.Sprintf("%s %s / %s", what, strings.Join(x, "+"), strings.Join(y, "+")))
 					}
 				}
-				cmp("encryption", p.Encryption, q.Encryption)
-				cmp("hash", p.Hash, q.Hash)
-				cmp("DH group", p.Groups, q.Groups)
-				if v == 1 && p.Auth != "" && q.Auth != "" && p.Auth != q.Auth {
+				cmp("encryption", a.sureOf(p, "encryption", p.Encryption), b.sureOf(q, "encryption", q.Encryption))
+				cmp("hash", a.sureOf(p, "hash", p.Hash), b.sureOf(q, "hash", q.Hash))
+				cmp("DH group", a.sureOf(p, "group", p.Groups), b.sureOf(q, "group", q.Groups))
+				if v == 1 && p.Auth != "" && q.Auth != "" && p.Auth != q.Auth && !a.unsure(p, "auth") && !b.unsure(q, "auth") {
 					off = append(off, "authentication "+p.Auth+" / "+q.Auth)
 				}
 				if len(off) == 0 {
@@ -395,6 +395,30 @@ func commonPolicy(t *Tunnel) (common bool, diff string, where []facts.Place) {
 		}
 	}
 	return false, diff, where
+}
+
+// sureOf are a policy's values of an attribute, none where they are the release's default and a
+// filter picked single lines: the attribute's own line may have been left out.
+func (e *End) sureOf(p facts.IKEPolicy, attribute string, values []string) []string {
+	if e.unsure(p, attribute) {
+		return nil
+	}
+	return values
+}
+
+func (e *End) unsure(p facts.IKEPolicy, attribute string) bool {
+	return slices.Contains(p.Defaulted, attribute) && e.pickedLines(p.Place)
+}
+
+// pickedLines tells whether a line stands in an answer whose lines a filter picked one by one.
+func (e *End) pickedLines(at facts.Place) bool {
+	for i := range e.Device.Outputs {
+		o := &e.Device.Outputs[i]
+		if configOutput(o) && byLine(o.Filter) && len(o.Text) > 0 && o.Place.Source == at.Source && at.Line >= o.Text[0].N && at.Line <= o.Text[len(o.Text)-1].N {
+			return true
+		}
+	}
+	return false
 }
 
 // headingOnly: none of a policy's attributes is at hand, in a configuration that is filtered

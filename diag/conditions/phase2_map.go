@@ -27,10 +27,16 @@ var entryIncomplete = Condition{
 			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete", "crypto map is in an incomplete state", "crypto map will remain disabled"), withID(e.Events(), "713223", "713224")...)
 			found := false
 			if c != nil {
-				cut := cutInMap(c)
+				open := len(c.MapEntries) // the entries that a cut configuration may not have in whole
+				if cutInMap(c) {
+					// The last line may be half a line, of another entry by its looks.
+					if open--; open > 0 && c.MapEntries[open].Place.Line == c.Lines[len(c.Lines)-1].N {
+						open--
+					}
+				}
 				for _, i := range e.ownOrPeerless() {
 					m := c.MapEntries[i]
-					if m.DynamicMap || m.Dynamic != "" || cut && i == len(c.MapEntries)-1 || e.filteredEntry(m) {
+					if m.DynamicMap || m.Dynamic != "" || i >= open || e.filteredEntry(m) {
 						continue
 					}
 					var missing []string
@@ -101,30 +107,35 @@ func entryNamed(evs []facts.Event) string {
 	return ""
 }
 
-// cutInMap: the configuration has no end and its last lines are those of a crypto map, so
-// that the last entry, and the binding of the map, may only be missing in the text.
-func cutInMap(c *facts.Config) bool {
-	if c.Complete || len(c.Lines) == 0 {
-		return false
+// lastLine is the top-level line that a configuration without its end stops at, or within; ""
+// when it is complete.
+func lastLine(c *facts.Config) string {
+	if c == nil || c.Complete || len(c.Lines) == 0 {
+		return ""
 	}
 	l := c.Lines[len(c.Lines)-1]
 	if l.Parent >= 0 && l.Parent < len(c.Lines) {
 		l = c.Lines[l.Parent]
 	}
-	return (strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ")) && !strings.Contains(l.Text, " interface ")
+	return l.Text
+}
+
+// within tells whether a line begins with one of the words, or was cut within them.
+func within(line string, words ...string) bool {
+	return line != "" && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(line, w) || strings.HasPrefix(w, line) })
+}
+
+// cutInMap: the configuration has no end and its last lines are those of a crypto map, so
+// that the last entry, and the binding of the map, may only be missing in the text.
+func cutInMap(c *facts.Config) bool {
+	l := lastLine(c)
+	return within(l, "crypto map ", "crypto dynamic-map ") && !strings.Contains(l, " interface ")
 }
 
 // cutAtMap: the configuration has no end and its last lines are those of crypto maps or what
 // an ASA prints next, so that the line that enables IKE may only be missing in the text.
 func cutAtMap(c *facts.Config) bool {
-	if c.Complete || len(c.Lines) == 0 {
-		return false
-	}
-	l := c.Lines[len(c.Lines)-1]
-	if l.Parent >= 0 && l.Parent < len(c.Lines) {
-		l = c.Lines[l.Parent]
-	}
-	return strings.HasPrefix(l.Text, "crypto map ") || strings.HasPrefix(l.Text, "crypto dynamic-map ") || strings.HasPrefix(l.Text, "crypto ca ")
+	return within(lastLine(c), "crypto map ", "crypto dynamic-map ", "crypto ca ", "crypto ikev2 policy ", "crypto isakmp identity ", "crypto isakmp enable ", "crypto ikev1 enable ", "crypto ikev2 enable ")
 }
 
 // sifted: every configuration text at hand that would print the crypto map was filtered line
@@ -161,7 +172,7 @@ func (e *End) filteredEntry(m facts.MapEntry) bool {
 		if !configOutput(o) || len(o.Text) == 0 || o.Place.Source != m.Place.Source || m.Place.Line < o.Text[0].N || m.Place.Line > o.Text[len(o.Text)-1].N {
 			continue
 		}
-		picked = picked || byLine(o.Filter) || o.Typed == "" && e.Config().Partial && m.Place.Line == o.Text[0].N || o.Typed == "" && e.Config().Partial && !showsWhole(o, m)
+		picked = picked || byLine(o.Filter) || e.bySection(o.Filter, fmt.Sprintf("crypto map %s %d ", m.Map, m.Sequence)) || o.Typed == "" && e.Config().Partial && m.Place.Line == o.Text[0].N || o.Typed == "" && e.Config().Partial && !showsWhole(o, m)
 	}
 	return picked && !ofBox(e, "whole crypto map entries", e.wholeEntries)[fmt.Sprintf("%s %d", m.Map, m.Sequence)]
 }
@@ -178,6 +189,14 @@ func showsWhole(o *facts.Output, m facts.MapEntry) bool {
 		}
 	}
 	return false
+}
+
+// bySection tells whether a filter for sections picks single lines of a block that begin alike:
+// on an ASA a crypto map's lines are sections each.
+func (e *End) bySection(filter, line string) bool {
+	f := strings.ToLower(filter)
+	_, what, ok := strings.Cut(f, " ")
+	return ok && !e.isIOS() && strings.HasPrefix(f, "s") && !strings.Contains(strings.ToLower(line), strings.Trim(what, "^ "))
 }
 
 // byLine tells whether a filter picks single lines: include, exclude, grep, not begin or
@@ -197,7 +216,7 @@ func (e *End) wholeEntries() map[string]bool {
 		}
 		for _, l := range o.Text {
 			if rest, ok := strings.CutPrefix(l.Text, "crypto map "); ok {
-				if f := strings.Fields(rest); len(f) > 1 {
+				if f := strings.Fields(rest); len(f) > 1 && !e.bySection(o.Filter, "crypto map "+f[0]+" "+f[1]+" ") {
 					out[f[0]+" "+f[1]] = true
 				}
 			}

@@ -14,8 +14,48 @@ func advise(e *End, commands []string, steps ...string) report.Action {
 	a := report.Action{Class: report.Advise, Commands: commands, Steps: steps}
 	if e != nil {
 		a.Device = e.Label()
+		if e.isPIX() {
+			a.Commands = pixForm(commands)
+		}
 	}
 	return a
+}
+
+// isPIX tells whether an end is a PIX 6: its commands have no modes.
+func (e *End) isPIX() bool { return e.isASA() && e.Device.Version.Before(7, 0) }
+
+// pixForm writes an ASA's commands as a PIX 6 takes them: isakmp without crypto in front, a
+// policy's lines each with its number, the key beside its peer, lists without "extended".
+func pixForm(commands []string) []string {
+	var out []string
+	head, peer := "", ""
+	for _, c := range commands {
+		c = strings.TrimSpace(c)
+		policy, isPolicy := strings.CutPrefix(c, "crypto isakmp policy ")
+		group, isGroup := strings.CutPrefix(c, "tunnel-group ")
+		no := ""
+		if strings.HasPrefix(c, "no pre-shared-key") {
+			no = "no "
+		}
+		switch {
+		case isPolicy && !strings.Contains(policy, " "):
+			head = "isakmp policy " + policy + " "
+		case head != "" && (strings.HasPrefix(c, "authentication ") || strings.HasPrefix(c, "encryption ") || strings.HasPrefix(c, "hash ") || strings.HasPrefix(c, "group ") || strings.HasPrefix(c, "lifetime ")):
+			out = append(out, head+c)
+		case isGroup && strings.HasSuffix(group, " ipsec-attributes"):
+			peer = strings.TrimSuffix(group, " ipsec-attributes")
+		case peer != "" && strings.Contains(c, "pre-shared-key"):
+			out = append(out, no+"isakmp key **** address "+peer+" netmask 255.255.255.255")
+		default:
+			head = ""
+			c = strings.Replace(c, "crypto isakmp ", "isakmp ", 1)
+			if strings.HasPrefix(c, "access-list ") || strings.HasPrefix(c, "no access-list ") {
+				c = strings.Replace(c, " extended ", " ", 1)
+			}
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // hand is an action that goes to another party with the evidence report.

@@ -123,7 +123,7 @@ var dnsMissing = Condition{
 // for this group, which names another.
 func otherPolicy(g *gateway, x *group) (*facts.GroupPolicy, string) {
 	c := g.Config()
-	if c == nil || c.Partial || x.ios || len(c.TunnelGroups) == 0 {
+	if c == nil || c.Partial || x.ios || len(c.TunnelGroups) == 0 || within(lastLine(c), "tunnel-group "+x.name+" ") {
 		return nil, ""
 	}
 	for _, o := range g.groups {

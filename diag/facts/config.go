@@ -9,6 +9,7 @@ type Config struct {
 	Source   string
 	Complete bool // reached its end marker
 	Partial  bool // only a section (show run crypto, show run | section ...): absence of a line proves nothing outside it
+	Tail     bool // its beginning is missing: what a device prints first need not be absent
 	All      bool // show run all: defaults are printed
 	Lines    []ConfigLine
 

@@ -39,6 +39,10 @@ func (p *reader) config() {
 	if len(c.Lines) == before && (old != nil || p.out.Refused) {
 		return
 	}
+	// The end of a configuration, or its name alone, without what a device prints first.
+	if c != old && !k.began && (c.Hostname == "" || len(c.Interfaces) == 0) && (k.ended || !section) {
+		c.Tail, c.Partial, c.Complete = true, true, false
+	}
 	if !section && old != nil && old.Partial {
 		keep(c, old)
 	}
@@ -129,6 +133,8 @@ type configReader struct {
 	*reader
 	c      *facts.Config
 	flat   bool
+	began  bool   // its first lines were seen: ": Saved", "ASA Version"
+	ended  bool   // so were its last
 	parent [4]int // index in c.Lines of the last line of each depth
 
 	mode     mode
@@ -179,8 +185,9 @@ func (k *configReader) line(l facts.Line) {
 		return
 	case ':':
 		if t == ": end" {
-			k.c.Complete = !k.c.Partial
+			k.c.Complete, k.ended = !k.c.Partial, true
 		}
+		k.began = k.began || t == ": Saved" || strings.HasPrefix(t, ": Serial") || strings.HasPrefix(t, ": Hardware")
 		return
 	}
 	f := words(t)
@@ -189,10 +196,11 @@ func (k *configReader) line(l facts.Line) {
 	}
 	if len(f) >= 3 && f[1] == "Version" && (f[0] == "ASA" || f[0] == "PIX") || f[0] == "FWSM" {
 		setVersion(k.dev, f[2])
+		k.began = true
 		return
 	}
 	if strings.HasPrefix(t, "Cryptochecksum:") {
-		k.c.Complete = !k.c.Partial
+		k.c.Complete, k.ended = !k.c.Partial, true
 		return
 	}
 	depth := 0

@@ -23,6 +23,7 @@ func (o *output) config() {
 	}
 	c.cfg.All = strings.HasSuffix(cmd, " all") || strings.Contains(cmd, " all |")
 	c.cfg.Partial = !whole || o.piped || !c.sawBegin && !c.sawEnd && (c.cfg.Hostname == "" || len(c.cfg.Interfaces) == 0)
+	c.cfg.Tail = whole && !c.sawBegin && c.cfg.Hostname == "" || !c.sawBegin && c.sawEnd && c.cfg.Hostname == ""
 	c.cfg.Complete = !c.cfg.Partial && c.sawEnd // a prompt may follow where somebody left the pager
 	if len(c.cfg.Lines) == 0 {
 		return
