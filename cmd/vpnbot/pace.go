@@ -9,7 +9,7 @@ import (
 // Room above the live heap, after which it is collected: the runtime's default, as much again,
 // would double what a headend's capture takes; much less than this costs time with small ones.
 const (
-	paceRoom  = 12 << 20 // bytes, at least
+	paceRoom  = 8 << 20 // bytes, at least
 	paceShare = 25       // per cent of the live heap
 )
 
