@@ -10,7 +10,7 @@ import (
 // would double what a headend's capture takes; much less than this costs time with small ones.
 const (
 	paceRoom  = 8 << 20 // bytes, at least
-	paceShare = 25       // per cent of the live heap
+	paceShare = 25      // per cent of the live heap
 )
 
 // pace lets the collector run when the heap has grown by paceRoom or paceShare, whichever is
