@@ -66,7 +66,7 @@ func (e *End) carries(a, b netip.Addr) bool {
 func (e *End) innerEvents(ids ...string) []facts.Event {
 	var out []facts.Event
 	known := len(e.protected()) > 0
-	for _, ev := range withID(e.Device.Events, ids...) {
+	for _, ev := range e.logged(ids...) {
 		as := ev.Addrs
 		if len(as) < 2 {
 			if !known || e.Names(ev) {

@@ -186,7 +186,7 @@ var hmacError = Condition{
 			if len(x) > 0 {
 				m.Clues = append(m.Clues, For(e.often(x, 3.6), e.Label()+" finds packets whose HMAC does not fit", at(x...)...))
 			}
-			if y := withID(e.Device.Events, "402123", "402124", "402125"); len(y) > 0 {
+			if y := e.logged("402123", "402124", "402125"); len(y) > 0 {
 				m.Clues = append(m.Clues, For(1.2, "the crypto hardware reports errors", at(y...)...))
 			}
 			for _, sa := range e.IPsec() {
@@ -358,7 +358,7 @@ var mapReapply = Condition{
 			if clears > 1 && len(t.phase1Up()) == 0 {
 				m.Clues = append(m.Clues, For(1.6, "cleared twice without success", where...))
 			}
-			for _, ev := range withID(e.Device.Events, "111008", "111010") {
+			for _, ev := range e.logged("111008", "111010") {
 				if hasAny(ev.Text, "ip address") && hasAny(ev.Text, "interface", "ip address") && len(t.phase1Up()) == 0 {
 					m.Clues = append(m.Clues, For(1, "the interface's address was changed", ev.Place))
 					break

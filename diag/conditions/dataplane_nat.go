@@ -167,7 +167,7 @@ func (e *End) lost(id string) []facts.Event {
 	if c == nil || len(c.Pools) == 0 {
 		return out
 	}
-	for _, ev := range withID(e.Device.Events, id) {
+	for _, ev := range e.logged(id) {
 		if slices.ContainsFunc(ev.Addrs, func(a netip.Addr) bool {
 			return slices.ContainsFunc(c.Pools, func(p facts.Pool) bool { return inPool(p, a) })
 		}) && !slices.ContainsFunc(out, func(o facts.Event) bool { return o.Place == ev.Place }) {
@@ -471,7 +471,7 @@ var asymmetricNAT = Condition{
 			if len(x) == 0 && e.Config() != nil && len(e.protected()) > 0 {
 				x = nil
 			} else if len(x) == 0 {
-				x = withID(e.Device.Events, "305013")
+				x = e.logged("305013")
 			}
 			if len(x) > 0 {
 				m.Clues = append(m.Clues, For(3.8, "forward and reverse flow match different NAT rules", at(x...)...))
@@ -532,7 +532,7 @@ var natTDisabled = Condition{
 			}
 			evs := e.Events()
 			var esp []facts.Event
-			for _, ev := range withID(e.Device.Events, "305006") {
+			for _, ev := range e.logged("305006") {
 				if hasAny(ev.Text, "protocol 50", "protocol esp", " esp ") {
 					esp = append(esp, ev)
 				}
@@ -607,7 +607,7 @@ var natTDisabled = Condition{
 				nat = true
 				clues = append(clues, For(1.4, "people say that there is a NAT in front of the client", x...))
 				for _, e := range t.Ends {
-					if y := saying(e.Device.Events, "reason 412", "remote peer is no longer responding"); !gone && len(y) > 0 {
+					if y := e.logSays("reason 412", "remote peer is no longer responding"); !gone && len(y) > 0 {
 						gone = true
 						clues = append(clues, For(1.4, "a client gets no answer", at(y...)...))
 					}

@@ -188,7 +188,7 @@ func (e *End) lookupMissing(i facts.Interface) *facts.NATRule {
 // from the far side of the tunnel that were not taken.
 func (t *Tunnel) reached(e *End, own netip.Addr) []facts.Event {
 	var out []facts.Event
-	for _, ev := range withID(e.Device.Events, "110003", "110002", "710003", "106014", "106023", "106015", "106001") {
+	for _, ev := range e.logged("110003", "110002", "710003", "106014", "106023", "106015", "106001") {
 		if len(ev.Addrs) > 1 && ev.Addrs[1] == own && e.touches(ev.Addrs[0]) && ev.ID != "710003" {
 			out = append(out, ev)
 		}
@@ -306,7 +306,7 @@ var largeICMP = Condition{
 		var out []Match
 		for _, e := range t.Ends {
 			var mine, other []facts.Event
-			evs := append(withID(e.Device.Events, "400024", "400023"), saying(withoutID(e.Device.Events, "400024", "400023"), "ids:2151", "ids:2150")...)
+			evs := append(e.logged("400024", "400023"), withoutID(e.logSays("ids:2151", "ids:2150"), "400024", "400023")...)
 			pings := t.pings()
 			for _, ev := range evs {
 				if len(ev.Addrs) > 1 && (e.carries(ev.Addrs[0], ev.Addrs[1]) || slices.ContainsFunc(pings, func(p tried) bool { return slices.Contains(ev.Addrs, p.Target) }) ||

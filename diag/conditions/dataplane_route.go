@@ -302,9 +302,16 @@ var hairpinDisabled = Condition{
 			}
 			configured := len(m.Clues) > 0
 			var turned []facts.Event
-			for _, ev := range withID(e.Device.Events, "110003", "106014", "106001", "106006", "106010", "106016", "106023", "106015") {
-				a, b := interfacesOf(ev.Text)
-				if a != "" && a == b && len(ev.Addrs) > 1 && ev.Addrs[0].IsPrivate() && (e.inPools(ev.Addrs[0]) || e.touches(ev.Addrs[0]) || e.touches(ev.Addrs[1]) || len(e.protected()) == 0 && ev.Addrs[1].IsPrivate()) {
+			turnable := ofBox(e, "lines of one interface", func() (out []facts.Event) {
+				for _, ev := range e.logged("110003", "106014", "106001", "106006", "106010", "106016", "106023", "106015") {
+					if a, b := interfacesOf(ev.Text); a != "" && a == b {
+						out = append(out, ev)
+					}
+				}
+				return out
+			})
+			for _, ev := range turnable {
+				if len(ev.Addrs) > 1 && ev.Addrs[0].IsPrivate() && (e.inPools(ev.Addrs[0]) || e.touches(ev.Addrs[0]) || e.touches(ev.Addrs[1]) || len(e.protected()) == 0 && ev.Addrs[1].IsPrivate()) {
 					turned = append(turned, ev)
 				}
 			}

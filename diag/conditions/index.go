@@ -25,7 +25,11 @@ type lookup map[netip.Addr][]int
 
 // maxStray bounds the log lines without a peer that are looked at for each of a device's
 // tunnels, all tunnels together: on a headend they are no evidence about one of hundreds.
-const maxStray = 4 << 20
+const maxStray = 512 << 10
+
+// headend is the number of peers from which a log line with two protected addresses is filed
+// under the peer whose crypto access list covers them.
+const headend = 64
 
 // NewIndex sorts a device's facts by its peers.
 func NewIndex(d *facts.Device, peers []netip.Addr) *Index {
@@ -53,6 +57,9 @@ func NewIndex(d *facts.Device, peers []netip.Addr) *Index {
 	for i := range d.Events {
 		x.event(i, &d.Events[i])
 	}
+	if len(peers) > headend && d.Config != nil {
+		x.fileInner(d)
+	}
 	if stray := x.events[netip.Addr{}]; len(stray)*len(peers) > maxStray {
 		x.events[netip.Addr{}] = stray[:maxStray/len(peers)]
 	}
@@ -69,6 +76,33 @@ func NewIndex(d *facts.Device, peers []netip.Addr) *Index {
 		}
 	}
 	return x
+}
+
+// fileInner moves log lines that name no peer, but a packet that some crypto access lists
+// cover, from those that all tunnels look at to the peers of these lists.
+func (x *Index) fileInner(d *facts.Device) {
+	covering := carriers(d.Config)
+	var rest []int
+	for _, i := range x.events[netip.Addr{}] {
+		ev := &d.Events[i]
+		var entries []int
+		if len(ev.Addrs) == 2 {
+			entries = covering(ev.Addrs[0], ev.Addrs[1])
+		}
+		if len(entries) == 0 {
+			rest = append(rest, i)
+		}
+		for _, n := range entries {
+			for _, p := range d.Config.MapEntries[n].Peers {
+				x.events[p] = append(x.events[p], i)
+			}
+		}
+	}
+	for p, l := range x.events {
+		slices.Sort(l)
+		x.events[p] = slices.Compact(l)
+	}
+	x.events[netip.Addr{}] = rest
 }
 
 // Own is the address under which SAs show the device to a peer, zero when none does.
@@ -193,4 +227,15 @@ func ofBox[T any](e *End, what string, look func() T) T {
 	v := look()
 	x.made[what] = v
 	return v
+}
+
+// logged are the lines with one of the ids in the device's whole log, looked for once for all
+// its tunnels.
+func (e *End) logged(ids ...string) []facts.Event {
+	return ofBox(e, "logged "+strings.Join(ids, " "), func() []facts.Event { return slices.Clip(withID(e.Device.Events, ids...)) })
+}
+
+// logSays are the lines with one of the phrases in the device's whole log, likewise.
+func (e *End) logSays(phrases ...string) []facts.Event {
+	return ofBox(e, "says "+strings.Join(phrases, "\x00"), func() []facts.Event { return slices.Clip(saying(e.Device.Events, phrases...)) })
 }

@@ -26,6 +26,28 @@ func neighbours(a, b netip.Addr) bool {
 	return x[0] == y[0] && x[1] == y[1]
 }
 
+// attempts are the device's log lines of an attempt that began and of a message that belongs
+// to no SA, each with the address that it is about as its peer.
+type attempts struct{ begun, lost []facts.Event }
+
+func (e *End) attempts() (out attempts) {
+	for _, ev := range e.Device.Events {
+		if !ev.Peer.IsValid() {
+			if len(ev.Addrs) == 0 {
+				continue
+			}
+			ev.Peer = ev.Addrs[0]
+		}
+		switch {
+		case hasAny(ev.Text, "no matching sa", "has no sa and is not an initialization offer"):
+			out.lost = append(out.lost, ev)
+		case hasAny(ev.Text, "am_wait_msg3", "mm_wait_msg5", "new sa", "retransmi", "aggressive mode", "(r) ag_init_exch", "(r) mm_key_exch", "(r) mm_sa_setup"):
+			out.begun = append(out.begun, ev)
+		}
+	}
+	return out
+}
+
 // moved finds attempts in which this tunnel's peer takes part under two addresses: one end of
 // the exchange is begun by an address, and a message that belongs to no SA comes from its
 // neighbour within a minute.
@@ -33,24 +55,19 @@ func (e *End) moved() []pair {
 	if !e.Peer.IsValid() {
 		return nil
 	}
-	near := func(a netip.Addr) bool { return e.Mine(a) || neighbours(a, e.Peer) }
+	near := func(ev facts.Event) bool { return e.Mine(ev.Peer) || neighbours(ev.Peer, e.Peer) }
+	all := ofBox(e, "attempts", e.attempts)
 	var begun, lost []facts.Event
-	for _, ev := range e.Device.Events {
-		if !ev.Peer.IsValid() && len(ev.Addrs) == 0 {
-			continue
-		}
-		a := ev.Peer
-		if !a.IsValid() {
-			a = ev.Addrs[0]
-		}
-		if !near(a) {
-			continue
-		}
-		ev.Peer = a
-		switch {
-		case hasAny(ev.Text, "no matching sa", "has no sa and is not an initialization offer"):
+	for _, ev := range all.lost {
+		if near(ev) {
 			lost = append(lost, ev)
-		case hasAny(ev.Text, "am_wait_msg3", "mm_wait_msg5", "new sa", "retransmi", "aggressive mode", "(r) ag_init_exch", "(r) mm_key_exch", "(r) mm_sa_setup"):
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	for _, ev := range all.begun {
+		if near(ev) {
 			begun = append(begun, ev)
 		}
 	}

@@ -21,11 +21,7 @@ func pathText() []Condition {
 func (t *Tunnel) denied(proto string, ports ...string) []facts.Event {
 	var out []facts.Event
 	for _, e := range t.Ends {
-		for _, ev := range e.Device.Events {
-			if drops(ev, proto, ports...) && e.Names(ev) {
-				out = append(out, ev)
-			}
-		}
+		out = append(out, e.dropped(proto, ports...)...)
 	}
 	if len(t.Ends) == 0 {
 		return out
@@ -39,6 +35,34 @@ func (t *Tunnel) denied(proto string, ports ...string) []facts.Event {
 			if len(ev.Addrs) > 1 && drops(ev, proto, ports...) && (slices.ContainsFunc(ev.Addrs, e.Known) || !e.Own.IsValid()) && slices.ContainsFunc(ev.Addrs, e.Mine) {
 				out = append(out, ev)
 			}
+		}
+	}
+	return out
+}
+
+// dropped are the lines about dropped packets of that kind that name the tunnel's peer. They
+// are sorted by the addresses they name once for all tunnels of the device.
+func (e *End) dropped(proto string, ports ...string) []facts.Event {
+	all := ofBox(e, "dropped "+proto+" "+strings.Join(ports, " "), func() lookup {
+		l := lookup{}
+		for i, ev := range e.Device.Events {
+			if !drops(ev, proto, ports...) {
+				continue
+			}
+			l.add(i, ev.Peer)
+			for _, a := range ev.Addrs {
+				l.add(i, a)
+			}
+			if g, err := netip.ParseAddr(ev.Group); err == nil {
+				l.add(i, g)
+			}
+		}
+		return l
+	})
+	var out []facts.Event
+	for _, i := range all.pick(e.mineAnd(false)...) {
+		if ev := e.Device.Events[i]; e.Names(ev) {
+			out = append(out, ev)
 		}
 	}
 	return out

@@ -530,7 +530,7 @@ var isakmpPortInUse = Condition{
 	Look: ofDevice("isakmp-port-in-use", func(e *gateway, s *site) []Match {
 		var clues []Clue
 		iface, holder := "", ""
-		x := at(saying(e.Device.Events, "ikereceiverinit", "62465 in use", "unable to bind to port")...)
+		x := at(e.logSays("ikereceiverinit", "62465 in use", "unable to bind to port")...)
 		if len(x) == 0 {
 			x = e.printed("ikereceiverinit", "62465 in use")
 		}

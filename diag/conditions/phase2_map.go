@@ -24,7 +24,7 @@ var entryIncomplete = Condition{
 			if e.sifted() {
 				c = nil
 			}
-			warned := append(saying(e.Device.Events, "crypto map entry incomplete", "crypto map entry is incomplete", "crypto map is in an incomplete state", "crypto map will remain disabled"), withID(e.Events(), "713223", "713224")...)
+			warned := append(e.logSays("crypto map entry incomplete", "crypto map entry is incomplete", "crypto map is in an incomplete state", "crypto map will remain disabled"), withID(e.Events(), "713223", "713224")...)
 			found := false
 			if c != nil {
 				open := len(c.MapEntries) // the entries that a cut configuration may not have in whole
@@ -437,29 +437,55 @@ func (e *End) withoutPolicy() []facts.Event {
 	listless := slices.ContainsFunc(c.MapEntries, func(m facts.MapEntry) bool {
 		return !m.DynamicMap && m.Dynamic == "" && m.ACL == "" && m.Profile == ""
 	})
-	return slices.DeleteFunc(slices.Clone(x), func(ev facts.Event) bool {
-		if len(ev.Addrs) < 2 {
-			return false
+	var out []facts.Event
+	for _, ev := range x {
+		if len(ev.Addrs) < 2 || e.carries(ev.Addrs[0], ev.Addrs[1]) || !listless && (e.alone() || !e.carriedElsewhere(ev.Addrs[0], ev.Addrs[1])) {
+			out = append(out, ev)
 		}
-		if e.carries(ev.Addrs[0], ev.Addrs[1]) {
-			return false
-		}
-		return listless || !e.alone() && e.carriedElsewhere(c, ev.Addrs[0], ev.Addrs[1])
-	})
+	}
+	return out
 }
 
 // carriedElsewhere: the list of another peer's entry covers the packet.
-func (e *End) carriedElsewhere(c *facts.Config, a, b netip.Addr) bool {
-	for _, m := range c.MapEntries {
-		if l := c.ACL(m.ACL); l != nil && !slices.ContainsFunc(m.Peers, e.Mine) {
+func (e *End) carriedElsewhere(a, b netip.Addr) bool {
+	c := e.Config()
+	entries := ofBox(e, "carriers", func() func(a, b netip.Addr) []int { return carriers(c) })(a, b)
+	return slices.ContainsFunc(entries, func(i int) bool { return !slices.ContainsFunc(c.MapEntries[i].Peers, e.Mine) })
+}
+
+// carriers tells which crypto map entries cover a packet. A log repeats its packets, and
+// every tunnel of the device asks for all of them: each is looked up once.
+func carriers(c *facts.Config) func(a, b netip.Addr) []int {
+	type line struct {
+		network
+		entry int
+	}
+	var lines []line
+	for i, m := range c.MapEntries {
+		if l := c.ACL(m.ACL); l != nil {
 			for _, x := range l.Entries {
-				if x.Permit && slices.ContainsFunc(pairsOf(x), func(n network) bool { return n.inside(a, b) }) {
-					return true
+				if x.Permit {
+					for _, n := range pairsOf(x) {
+						lines = append(lines, line{n, i})
+					}
 				}
 			}
 		}
 	}
-	return false
+	known := map[[2]netip.Addr][]int{}
+	return func(a, b netip.Addr) []int {
+		k := [2]netip.Addr{a, b}
+		found, ok := known[k]
+		if !ok {
+			for _, l := range lines {
+				if l.inside(a, b) {
+					found = append(found, l.entry)
+				}
+			}
+			known[k] = found
+		}
+		return found
+	}
 }
 
 // firstEntries are the first static entry of every crypto map, in file order.

@@ -129,7 +129,7 @@ var shapedText = Condition{
 			return nil // a suspicion alone, or the circumstances without it
 		}
 		for _, e := range t.Ends {
-			if x := withID(e.Device.Events, "TX_BW_LIMIT", "RX_BW_LIMIT"); len(x) > 0 {
+			if x := e.logged("TX_BW_LIMIT", "RX_BW_LIMIT"); len(x) > 0 {
 				clues = append(clues, Against(4, "the router's own licence limits it", at(x...)...))
 			}
 		}
