@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"vpnbot/diag"
@@ -20,6 +23,7 @@ type analyzeCmd struct {
 
 // Run diagnoses evidence that was collected before.
 func (c analyzeCmd) Run(std streams) error {
+	signal.Reset(os.Interrupt, syscall.SIGTERM) // it holds nothing on any device: a signal may end it at once
 	pace()
 	key := make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
