@@ -167,6 +167,8 @@ func spaced(lines []facts.Line) []facts.Line {
 		}
 		if next++; blank(i + 1) {
 			wide++
+		} else if 20*(next-wide) > len(lines) {
+			return lines // too many already, whatever follows
 		}
 	}
 	if next < 6 || 20*wide < 19*next {
@@ -299,7 +301,7 @@ func mayLog(o *facts.Output) bool {
 	}
 	for i := range o.Text {
 		t := o.Text[i].Text
-		if strings.IndexByte(t, '%') >= 0 || strings.Contains(t, "Group = ") || strings.Contains(t, "[IKE") || strings.HasPrefix(t, "WARNING") || strings.HasPrefix(t, "ERROR") || strings.HasPrefix(t, "ISAKMP") {
+		if strings.IndexByte(t, '%') >= 0 || strings.IndexByte(t, '=') >= 0 && strings.Contains(t, "Group = ") || strings.IndexByte(t, '[') >= 0 && strings.Contains(t, "[IKE") || strings.HasPrefix(t, "WARNING") || strings.HasPrefix(t, "ERROR") || strings.HasPrefix(t, "ISAKMP") {
 			return true
 		}
 	}
