@@ -62,7 +62,18 @@ func (s *story) log() []wpkt {
 }
 
 func (s *story) makeLog() []wpkt {
-	var out []wpkt
+	room := 0
+	if s.a != nil {
+		room = len(s.a.Msgs)
+	}
+	for from := range 2 {
+		for _, f := range s.esp[from].flows {
+			if x := cmp.Or(f.Seen[from], f.Seen[1-from]); x != nil {
+				room += len(x.Sample)
+			}
+		}
+	}
+	out := make([]wpkt, 0, room)
 	if s.a != nil {
 		for _, m := range s.a.Msgs {
 			if s.up && (m.At.Before(s.upAt) || infoMsg(m) && !m.Encrypted) {
@@ -138,13 +149,29 @@ func (s *story) makeLog() []wpkt {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b wpkt) int {
-		if c := a.at.Compare(b.at); c != 0 || a.view.Capture.Source != b.view.Capture.Source {
-			return c
+	// The packets are large: their times are sorted, not they.
+	type key struct {
+		ns int64
+		i  int32
+	}
+	keys := make([]key, len(out))
+	for i := range out {
+		keys[i] = key{out[i].at.UnixNano(), int32(i)}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.ns != b.ns {
+			return cmp.Compare(a.ns, b.ns)
 		}
-		return cmp.Compare(a.number(), b.number())
+		if x, y := &out[a.i], &out[b.i]; x.view.Capture.Source == y.view.Capture.Source {
+			return cmp.Or(cmp.Compare(x.number(), y.number()), cmp.Compare(a.i, b.i))
+		}
+		return cmp.Compare(a.i, b.i)
 	})
-	return out
+	sorted := make([]wpkt, len(out))
+	for i, k := range keys {
+		sorted[i] = out[k.i]
+	}
+	return sorted
 }
 
 func placesOfPkts(ps []wpkt, n int, what string) []facts.Place {
