@@ -43,12 +43,15 @@ type File struct {
 	lines map[string]int // by key
 }
 
+// broken is said of documents that the library panics on.
+const broken = "this YAML is not understood: look for a tag (!), an anchor (&) or an empty list"
+
 // Parse reads data, which holds one document.
 func Parse(data []byte) (f *File, err error) {
 	// The library panics on some broken documents.
 	defer func() {
 		if recover() != nil {
-			f, err = nil, Error{Message: "this YAML is not understood: look for a tag (!), an anchor (&) or an empty list"}
+			f, err = nil, Error{Message: broken}
 		}
 	}()
 	file, err := parser.ParseBytes(data, 0)
@@ -68,7 +71,7 @@ func Parse(data []byte) (f *File, err error) {
 func (f *File) Decode(into any) (errs []error) {
 	defer func() {
 		if recover() != nil {
-			errs = append(errs, Error{Message: "this YAML is not understood: look for a tag (!), an anchor (&) or an empty list"})
+			errs = append(errs, Error{Message: broken})
 		}
 	}()
 	c := &check{}
@@ -77,7 +80,12 @@ func (f *File) Decode(into any) (errs []error) {
 		return f.Place(c.errs)
 	}
 	if err := yaml.NodeToValue(f.Root, into, yaml.Strict()); err != nil {
-		return []error{plain(err)}
+		// What passed the check and fails here stands behind an alias. The library would print the value.
+		e := Error{Message: "what an alias (*) or a merge (<<) stands for does not fit where it is used: write it out there"}
+		if p, ok := plain(err).(Error); ok {
+			e.Line = p.Line
+		}
+		return []error{e}
 	}
 	return nil
 }

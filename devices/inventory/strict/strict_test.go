@@ -37,10 +37,11 @@ func TestEveryMistake(t *testing.T) {
 		"name: [a]\nwait: soon\nports: [1, x, 70000]\n": "line 1: name: write one value here\nline 2: wait: write a duration such as 30s or 15m\nline 3: ports[1]: write a whole number from 0 to 65535\nline 3: ports[2]: write a whole number from 0 to 65535",
 		"sites:\n  a.b:\n    addres: x\n  c: [1]\n":     "line 3: sites.a.b.addres: unknown key; known here: name, wait, address, ports, sites\nline 4: sites.c: write keys with their values here",
 		"address: &a secret\nsites: {x: {address: *a}}": "line 1: address: write an IPv4 or IPv6 address such as 198.51.100.1",
-		"- name: x\n":      "line 1: write keys with their values here",
-		"name: a\n---\n":   "needs exactly one YAML document, found 2",
-		"":                 "needs exactly one YAML document, found 1",
-		"name: a\nname: b": "line 2: mapping key \"name\" already defined at [1:1]",
+		"name: &a hunter2\nwait: *a\n":                  "what an alias (*) or a merge (<<) stands for does not fit where it is used: write it out there",
+		"- name: x\n":                                   "line 1: write keys with their values here",
+		"name: a\n---\n":                                "needs exactly one YAML document, found 2",
+		"":                                              "needs exactly one YAML document, found 1",
+		"name: a\nname: b":                              "line 2: mapping key \"name\" already defined at [1:1]",
 	} {
 		if _, got := read(t, text); got != want {
 			t.Errorf("%q:\n%s\nwant\n%s", text, got, want)
